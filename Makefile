@@ -34,9 +34,11 @@ endif
 CARGO := sh cross/rust.sh cargo
 # Tests end the proxies that they start.
 CLEANLY := sh tests/none_left.sh
+# What servers have and routers do not: certificates by ACME.
+SERVER := --features smol-mtproxy/acme
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-alerts guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-acme test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-alerts guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -50,20 +52,24 @@ run: build ## build and start a proxy: prints its link and QR code (ARGS='--list
 
 build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked $(SERVER)
 
-test: test-cargo test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
+test: test-cargo test-acme test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
 	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long test-alerts fuzz cross-test SUITE=whole
 
 test-long: setup
-	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast -- --ignored --test-threads=1
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast $(SERVER) -- --ignored --test-threads=1
 
 # Most tests wait more than they compute.
 test-cargo: setup
 	export RUST_TEST_THREADS=$${RUST_TEST_THREADS:-$$(($$(nproc) * 2))}
-	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast
+	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast $(SERVER)
+
+# An authority of Debian's, where it can be had.
+test-acme: setup
+	$(CLEANLY) $(CARGO) test --workspace --locked $(SERVER) --test acme -- --ignored --test-threads=2
 
 test-openwrt: setup
 	@if [ -f tests/openwrt/run.sh ]; then sh tests/openwrt/run.sh; fi
@@ -85,7 +91,7 @@ test-cover: setup
 
 # Debian's SOCKS5 and HTTP proxies, of which none is installed here; a part of test-long.
 test-via: setup
-	$(CARGO) test --locked --test via -- --ignored --nocapture
+	$(CARGO) test --locked $(SERVER) --test via -- --ignored --nocapture
 
 # A WebSocket library against both ends.
 test-websocket: setup
@@ -117,15 +123,16 @@ setup:
 lint: ## rustfmt and clippy, with all features, with none and with each
 	@sh cross/setup.sh lint
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --locked $(SERVER) -- -D warnings
 	$(CARGO) clippy --workspace --all-targets --locked --no-default-features -- -D warnings
-	for feature in tls check ctl ping ml-kem; do
+	$(CARGO) clippy --locked -- -D warnings
+	for feature in tls check ctl ping ml-kem acme; do
 		$(CARGO) clippy --locked --no-default-features --features "$$feature" -- -D warnings
 	done
 
 generate: ## doc/options.md, the templates and OpenWrt's keys, from the table of flags
 	@sh cross/setup.sh build
-	WRITE=1 $(CARGO) test --locked --lib generated_files_are_current
+	WRITE=1 $(CARGO) test --locked $(SERVER) --lib generated_files_are_current
 
 fmt: ## format the sources
 	@sh cross/setup.sh lint
@@ -133,7 +140,7 @@ fmt: ## format the sources
 
 doc: ## API documentation in target/doc, warnings denied
 	@sh cross/setup.sh build
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --document-private-items --locked $(SERVER)
 
 bench: build ## the benchmarks of doc/performance.md, or some: make bench fairness (ARGS='--quick')
 	$(CARGO) run --release --locked --package proxy-bench -- $(ARGS) $(filter $(PARTS),$(MAKECMDGOALS))

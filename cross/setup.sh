@@ -59,6 +59,8 @@ want_test() {
     want openssl openssl
     want curl curl
     want chromium chromium
+    # An authority for ACME.
+    wish pebble pebble
 }
 
 # One Debian source package holds compiler and std source, so they always match.

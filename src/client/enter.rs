@@ -229,11 +229,14 @@ fn door_for(
     if !opening.concerns_site(reason) {
         return None;
     }
-    let sni = opening.with(|received| match client_hello::parse(received) {
-        Ok(Parsed::Complete { value, .. }) => value.sni,
-        _ => None,
+    let is_taken = opening.with(|received| {
+        let sni = match client_hello::parse(received) {
+            Ok(Parsed::Complete { value, .. }) => value.sni,
+            _ => None,
+        };
+        door.takes(sni.as_ref(), received)
     });
-    if !door.takes(sni.as_ref()) {
+    if !is_taken {
         return None;
     }
     let is_client = arrival.proven.get().is_some();

@@ -196,7 +196,7 @@ impl ClientContext {
     /// Whoever is no client goes to a WEB host, whatever it says: there is no other site.
     fn is_all_web(&self) -> bool {
         #[cfg(feature = "tls")]
-        return self.door.get().is_some_and(|door| door.takes(None));
+        return self.door.get().is_some_and(|door| door.takes(None, &[]));
         #[cfg(not(feature = "tls"))]
         false
     }

@@ -18,8 +18,8 @@ use crate::wire::secret::Domain;
 pub(crate) trait WebDoor {
     /// Whether it serves whoever asks for `sni`; `None`: who names nobody, whose hello
     /// cannot be read, or who says none. The host of all who ask for no other one takes
-    /// every name, and `None` too.
-    fn takes(&self, sni: Option<&Domain>) -> bool;
+    /// every name, and `None` too. `received` is all that came of it so far.
+    fn takes(&self, sni: Option<&Domain>, received: &[u8]) -> bool;
 
     /// Serves the visitor to its end.
     fn serve(&self, visitor: WebVisitor) -> Pin<Box<dyn Future<Output = ()>>>;

@@ -391,10 +391,7 @@ impl fmt::Display for Problem {
                 flag,
                 lacks,
                 instead,
-            } => write!(
-                f,
-                "{flag}: this small build has no {lacks}; take the full build, or {instead}"
-            ),
+            } => write!(f, "{flag}: {lacks}, or {instead}"),
             Self::PlainOnPublic { address } => write!(
                 f,
                 "a link without TLS at {address} could be read by everyone on its way; use {CERTIFICATES}, or the address of a tunnel, or, if you must, --link-plain-on-public yes"

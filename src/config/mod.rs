@@ -108,6 +108,8 @@ pub(crate) use source::{ConfigSource, MissingSecret};
 pub(crate) use upstream::NextProxy;
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
+#[cfg(feature = "acme")]
+pub(crate) use web::AcmeConfig;
 #[cfg(feature = "tls")]
 pub(crate) use web::CertificateFiles;
 #[cfg(test)]

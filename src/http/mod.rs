@@ -1,7 +1,7 @@
 //! HTTP/1.1, with TLS or without: pages from servers of others, and connections of those
 //! who ask us.
 //!
-//! What fetches pages blocks (`get.rs`, `through.rs`, `time.rs`): it is for threads that
+//! What fetches pages blocks (`get.rs`, `ask.rs`, `through.rs`, `time.rs`): it is for threads that
 //! may wait, never for the one that serves clients.
 //!
 //! | File | What |
@@ -12,10 +12,13 @@
 //! | `exchange.rs` | the server's half of one: requests, bodies, answers |
 //! | `status.rs` | the words of a status |
 //! | `get.rs` | a page at a URL, through redirects |
+//! | `ask.rs` | any request over HTTPS, for ACME |
 //! | `through.rs` | a connection by way of `--via`, and what may be wrong with it |
 //! | `time.rs` | the time at a server, from its `Date` |
 //! | `timed_stream.rs` | a TCP connection with one deadline for everything |
 
+#[cfg(feature = "acme")]
+mod ask;
 mod connection;
 mod context;
 mod exchange;
@@ -27,6 +30,8 @@ mod through;
 mod time;
 mod timed_stream;
 
+#[cfg(feature = "acme")]
+pub(crate) use ask::{Request, ask};
 pub(crate) use connection::Connection;
 pub(crate) use context::HttpContext;
 pub(crate) use exchange::{BodyFailure, Exchange, Incoming, Next};

@@ -15,7 +15,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{Error, RootCertStore};
 
 use super::provider::SIGNATURES;
-use super::x509::{self, days_left};
+use super::x509::{self, FIRST_DAY, days_left};
 use crate::config::read_file;
 
 /// Of a file of PEM, in bytes: a chain with everything that a person may have put beside it.
@@ -23,10 +23,6 @@ const MAX_PEM: u64 = 64 * 1024;
 
 /// Certificates of a chain. Browsers take no longer ones.
 const MAX_CHAIN: usize = 10;
-
-/// A machine whose clock shows less, in seconds since 1970 (January 2026), has not been told
-/// the time.
-const FIRST_DAY: i64 = 1_767_225_600;
 
 /// It expires in so many days and should have been renewed: those of 90 days are renewed
 /// with 30 left, those of 6 days (in days, a third) are left out.
@@ -70,6 +66,18 @@ impl HostCertificate {
             read_file(path, MAX_PEM).map_err(|error| CertificateError::Read(path.into(), error))
         };
         Self::of((chain, &read(chain)?), (key, &read(key)?))
+    }
+
+    /// Both of them in one file, which is at `path` or will be.
+    #[cfg(feature = "acme")]
+    pub(crate) fn of_one(path: &Path, content: &[u8]) -> Result<Self, CertificateError> {
+        Self::of((path, content), (path, content))
+    }
+
+    /// When two thirds of its life are over, in seconds since 1970.
+    #[cfg(feature = "acme")]
+    pub(crate) fn renewal(&self) -> i64 {
+        self.until - (self.until - self.from) / 3
     }
 
     /// What stands in each file.

@@ -62,6 +62,8 @@ pub(crate) use host_certificate::{CertificateError, Concern, HostCertificate};
 pub(crate) use provider::{
     WEB_VERSIONS, client, has_aes, provider, public_roots, roots_in, web_provider,
 };
+#[cfg(feature = "acme")]
+pub(crate) use server::challenge_server;
 pub(crate) use server::{server, tickets};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};

@@ -7,10 +7,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::Ticketer;
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
 use rustls::server::{NoServerSessionStorage, ProducesTickets, ResolvesServerCert};
+#[cfg(feature = "acme")]
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{AlertDescription, Error, ServerConfig};
 
 use super::provider::{WEB_VERSIONS, web_provider};
 use super::told::Listener;
+#[cfg(feature = "acme")]
+use crate::wire::acme_hello::ACME_TLS;
 
 /// As OpenSSL's servers send.
 const TICKETS: usize = 2;
@@ -30,19 +34,35 @@ pub(crate) fn server(
     resolver: Arc<dyn ResolvesServerCert>,
     tickets: &Arc<dyn ProducesTickets>,
 ) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = bare(resolver)?;
+    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+    config.send_tls13_tickets = TICKETS;
+    config.ticketer = tickets.clone();
+    Ok(Arc::new(config))
+}
+
+/// For an authority that looks whether the name of `certified` leads here: it speaks
+/// nothing, and is not to come again.
+#[cfg(feature = "acme")]
+pub(crate) fn challenge_server(certified: CertifiedKey) -> Result<Arc<ServerConfig>, Error> {
+    let mut config = bare(Arc::new(SingleCertAndKey::from(certified)))?;
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// Without protocols and tickets.
+fn bare(resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(server_provider()))
         .with_protocol_versions(WEB_VERSIONS)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![HTTP_1_1.to_vec()];
-    config.send_tls13_tickets = TICKETS;
-    config.ticketer = tickets.clone();
     // It would keep sessions of those who take no tickets.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.enable_secret_extraction = true;
     // What the handshake has kept goes.
     config.key_log = Arc::new(Listener);
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// rustls says access_denied to who gets no certificate, and answers who offers no protocol

@@ -10,6 +10,10 @@ use crate::wire::calendar::day_text;
 /// In seconds.
 pub(crate) const DAY: i64 = 24 * 3600;
 
+/// A machine whose clock shows less, in seconds since 1970 (January 2026), has not been told
+/// the time.
+pub(crate) const FIRST_DAY: i64 = 1_767_225_600;
+
 /// The end of the year 9999, the last that there can be in a certificate.
 const LAST: i64 = 253_402_300_799;
 

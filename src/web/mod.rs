@@ -19,10 +19,13 @@
 //! | `stream` | a web stream, as its client sees it |
 //! | `notes` | what an app is told besides its data |
 //! | `tls/` | TLS on the ports of clients |
+//! | `acme/` | certificates for it from an authority |
 //! | `carrier/` | what brings frames and takes them away |
 //! | `limits` | how much of all this there may be |
 //! | `connections` | how many connections nobody pushes out |
 
+#[cfg(feature = "acme")]
+pub(crate) mod acme;
 mod api;
 mod carrier;
 mod connections;

@@ -176,7 +176,7 @@ impl Records {
     }
 
     /// The message that the records of `bytes` hold.
-    fn message<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn message<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         let raw = bytes.get(..self.end).unwrap_or_default();
         if self.count == 1 {
             return Cow::Borrowed(raw.get(RECORD_HEADER..).unwrap_or_default());

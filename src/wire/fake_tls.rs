@@ -19,6 +19,9 @@ pub const FULL_RECORD: usize = MAX_RECORD + SHORTEST_RECORD;
 /// The TLS alert for a hello that cannot be read: fatal, decode_error.
 pub const DECODE_ERROR_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32];
 
+/// The same of a server that has nothing to show for the name: fatal, unrecognized_name.
+pub const UNRECOGNIZED_NAME_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+
 /// The longest payload that is accepted: TLS 1.3 adds up to 256 bytes.
 pub(crate) const MAX_RECORD_IN: usize = MAX_RECORD + 256;
 

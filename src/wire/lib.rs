@@ -18,6 +18,7 @@
 //! | **Fake TLS** | |
 //! | `client_hello.rs` | a client's first message, which carries its signature |
 //! | `server_hello.rs` | our answer to it |
+//! | `acme_hello.rs` | the hello of an authority that looks whether a name leads here |
 //! | `key_share.rs`, `curve25519.rs` | public keys in that answer, whose private ones nobody has |
 //! | `mlkem768.rs` | a secret for who has sent such a key |
 //! | `fake_tls.rs` | the records behind both |
@@ -52,6 +53,7 @@
 //! | `calendar.rs` | days and dates |
 #![forbid(unsafe_code)]
 
+pub mod acme_hello;
 pub mod after_flight;
 mod bytes;
 pub mod calendar;

@@ -13,6 +13,8 @@ use crate::link::SetupError;
 #[cfg(feature = "tls")]
 use crate::telegram::AuthoritiesError;
 use crate::web::FilesError;
+#[cfg(feature = "acme")]
+use crate::web::acme::AcmeError;
 #[cfg(feature = "tls")]
 use crate::web::tls::CertificatesError;
 
@@ -29,6 +31,8 @@ pub(super) enum RunError {
     Site(FilesError),
     #[cfg(feature = "tls")]
     Certificates(CertificatesError),
+    #[cfg(feature = "acme")]
+    Acme(AcmeError),
     #[cfg(feature = "tls")]
     Authorities(AuthoritiesError),
     User(PrivilegeError),
@@ -57,6 +61,11 @@ impl RunError {
             },
             #[cfg(feature = "tls")]
             Self::Certificates(error) => match error.unread() {
+                Some(error) => Exit::of_input(error),
+                None => Exit::Config,
+            },
+            #[cfg(feature = "acme")]
+            Self::Acme(error) => match error.unread() {
                 Some(error) => Exit::of_input(error),
                 None => Exit::Config,
             },
@@ -107,6 +116,8 @@ impl fmt::Display for RunError {
             Self::Site(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Certificates(error) => error.fmt(f),
+            #[cfg(feature = "acme")]
+            Self::Acme(error) => error.fmt(f),
             #[cfg(feature = "tls")]
             Self::Authorities(error) => error.fmt(f),
         }

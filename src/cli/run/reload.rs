@@ -32,6 +32,9 @@ fn read(source: &ConfigSource, running: &Config, before: &[Snapshot]) -> Result<
     let tables = tables.map_err(|error| error.to_string())?;
     let link = SecurityFiles::read(&config.link, link_side(&config));
     let directories = Directories::read(&config.web).map_err(|error| error.to_string())?;
+    #[cfg(feature = "acme")]
+    crate::web::acme::examine(&config.web, &config.process.data_dir)
+        .map_err(|error| error.to_string())?;
     let changes = tables.iter().filter_map(|table| table.changes(before));
     Ok(Fresh {
         files: Files {

@@ -83,6 +83,14 @@ pub(in crate::cli) fn test(source: &ConfigSource, mut config: Config) -> Exit {
             exit = exit.or(failed(error.exit(), &error));
         }
     }
+    #[cfg(feature = "acme")]
+    match web::acme::examine(&config.web, &config.process.data_dir) {
+        Ok(said) => warnings.extend(said),
+        Err(error) => {
+            let error = RunError::Acme(error);
+            exit = exit.or(failed(error.exit(), &error));
+        }
+    }
     if exit == Exit::Ok && log::is_enabled(LogLevel::Warn) {
         warnings.extend(directory::bad_files(&config.telegram));
         let of_config = config.said.warnings.iter().chain(&config.said.lowered);

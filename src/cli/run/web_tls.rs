@@ -6,11 +6,17 @@ use super::error::RunError;
 use super::part::{Change, Part, Report};
 use super::web::WebPart;
 use crate::tls::{AcceptContext, Batch};
+#[cfg(feature = "acme")]
+use crate::web::acme::{Challenges, Keeper, KeeperParts, examine};
 use crate::web::tls::{Certificates, CertificatesParts, Door, DoorParts};
 
 /// TLS of WEB hosts on the ports of clients; not on a back. It is there without hosts too,
 /// which a reload may bring.
-pub(super) struct WebTlsPart(Rc<Certificates>);
+pub(super) struct WebTlsPart {
+    certificates: Rc<Certificates>,
+    #[cfg(feature = "acme")]
+    keeper: Rc<Keeper>,
+}
 
 impl WebTlsPart {
     /// Reads the certificates; blocks.
@@ -19,6 +25,14 @@ impl WebTlsPart {
         clients: &ClientPart,
         web: &WebPart,
     ) -> Result<Rc<Self>, RunError> {
+        #[cfg(feature = "acme")]
+        for warning in
+            examine(&core.config().web, &core.config().process.data_dir).map_err(RunError::Acme)?
+        {
+            warn!("{warning}");
+        }
+        #[cfg(feature = "acme")]
+        let challenges = Rc::<Challenges>::default();
         let sites = clients.sites().clone();
         let certificates = Certificates::new(CertificatesParts {
             reactor: core.reactor.clone(),
@@ -30,10 +44,25 @@ impl WebTlsPart {
             reactor: core.reactor.clone(),
             accept: AcceptContext::new(&core.scratch, &core.buffers, Batch::default()),
             certificates: certificates.clone(),
+            #[cfg(feature = "acme")]
+            challenges: challenges.clone(),
             web: web.context().clone(),
             sites: core.settings.sites.clone(),
         }));
-        Ok(Rc::new(Self(certificates)))
+        Ok(Rc::new(Self {
+            #[cfg(feature = "acme")]
+            keeper: Keeper::new(KeeperParts {
+                reactor: core.reactor.clone(),
+                config: core.settings.web.clone(),
+                data_dir: core.data_dir(),
+                challenges,
+                reread: {
+                    let certificates = certificates.clone();
+                    Box::new(move || certificates.reread())
+                },
+            }),
+            certificates,
+        }))
     }
 }
 
@@ -46,7 +75,9 @@ impl WebTlsPart {
 
 impl Part for WebTlsPart {
     fn start(self: Rc<Self>, core: &Core) {
-        core.spawn(self.0.clone().run());
+        core.spawn(self.certificates.clone().run());
+        #[cfg(feature = "acme")]
+        core.spawn(self.keeper.clone().run());
     }
 
     fn reconfigure(&self, change: &Change, report: &mut Report<'_>) {
@@ -55,6 +86,8 @@ impl Part for WebTlsPart {
             let told = "the certificates of WEB hosts are read again";
             report.told.push(told.to_owned());
         }
-        self.0.reread();
+        self.certificates.reread();
+        #[cfg(feature = "acme")]
+        self.keeper.hurry();
     }
 }

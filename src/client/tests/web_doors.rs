@@ -61,7 +61,7 @@ impl Drop for Leaving {
 struct Handle(Rc<DoorOf>);
 
 impl WebDoor for Handle {
-    fn takes(&self, sni: Option<&Domain>) -> bool {
+    fn takes(&self, sni: Option<&Domain>, _: &[u8]) -> bool {
         let is_host = sni.is_some_and(|name| name.as_str() == HOST);
         !self.0.door.is_closed.get() && (self.0.door.is_only || is_host)
     }

@@ -110,7 +110,7 @@ fn listeners(
 
 /// All WEB hosts have their TLS elsewhere, so port 443 most likely is a web server's.
 fn is_behind_web_server(flags: &Flags) -> bool {
-    !flags.web_listen.is_empty() && flags.web.iter().all(|host| host.files.is_none())
+    !flags.web_listen.is_empty() && !flags.has_web_tls()
 }
 
 fn default_listener(machine: &Machine) -> ListenFlag {

@@ -54,7 +54,13 @@ pub(super) fn without_files(
     let mut guard = guard::build(&flags, settings, machine, &process.data_dir)?;
     let mut sites = sites::build(&flags, &doors.tls_domains, &mut said.notes)?;
     let ports = ports(&doors, &link);
-    let web = web::build(&flags, settings, &doors, &sites.fronting, &ports)?;
+    let web = web::build(
+        &flags,
+        settings,
+        &doors,
+        &sites.fronting,
+        (&ports, &process.data_dir),
+    )?;
     let taken = taken(ports, &web);
     check_metrics(&flags, settings, &taken)?;
     check_route(&flags, settings, &doors)?;

@@ -45,7 +45,7 @@ fn fronting(flags: &Flags, tls_domains: &[Domain]) -> Result<Fronting, ConfigErr
     let choice = match &flags.fronting {
         Some(choice) => choice.clone(),
         // Strangers meet one server, whatever they ask for.
-        None if flags.web.iter().any(|host| host.files.is_some()) => FrontingChoice::Own,
+        None if flags.has_web_tls() => FrontingChoice::Own,
         None if tls_domains.is_empty() => FrontingChoice::Off,
         None => FrontingChoice::ByName,
     };

@@ -1,4 +1,5 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 
 use super::super::camouflage::{Fronting, FrontingChoice};
 use super::super::doors::{DoorConfig, NamedSecret};
@@ -14,23 +15,28 @@ use super::super::web::{
 use crate::wire::http::Url;
 use crate::wire::web::HostName;
 
-/// `taken` is where this process listens otherwise.
+/// `taken` is where this process listens otherwise; below `data_dir` is what it keeps.
 pub(super) fn build(
     flags: &Flags,
     settings: &[Setting],
     doors: &DoorConfig,
     fronting: &Fronting,
-    taken: &[SocketAddr],
+    (taken, data_dir): (&[SocketAddr], &Path),
 ) -> Result<WebConfig, ConfigError> {
+    let acme = flags.web_acme.clone();
     let web = WebConfig {
-        hosts: hosts(flags, settings, &doors.secrets)?,
+        hosts: hosts(flags, settings, &doors.secrets, data_dir)?,
         listen: listen(flags, settings, taken)?,
         sites: sites(flags, settings, fronting)?,
+        acme,
     };
     if web.hosts.is_empty() {
         return without_hosts(flags, settings);
     }
     check_sites(&web, flags, settings, taken)?;
+    if web.acme.is_some() && !web.gets_certificates() {
+        return Err(wrong("--web-acme", 0, settings, WebProblem::NothingToGet));
+    }
     for (index, host) in web.hosts.iter().enumerate() {
         let problem = if host.files.is_none() && web.listen.is_empty() {
             WebProblem::NoWayIn {
@@ -54,6 +60,7 @@ fn without_hosts(flags: &Flags, settings: &[Setting]) -> Result<WebConfig, Confi
     let given = [
         ("--web-listen", !flags.web_listen.is_empty()),
         ("--web-site", !flags.web_site.is_empty()),
+        ("--web-acme", flags.web_acme.is_some()),
     ];
     match given.into_iter().find(|(_, is_given)| *is_given) {
         Some((flag, _)) => Err(wrong(flag, 0, settings, WebProblem::WithoutHost { flag })),
@@ -65,6 +72,7 @@ fn hosts(
     flags: &Flags,
     settings: &[Setting],
     secrets: &[NamedSecret],
+    data_dir: &Path,
 ) -> Result<Vec<WebHost>, ConfigError> {
     let mut hosts: Vec<WebHost> = Vec::new();
     for (index, flag) in flags.web.iter().enumerate() {
@@ -93,7 +101,10 @@ fn hosts(
     let with_files = hosts.clone();
     for host in &mut hosts {
         let mut others = with_files.iter().filter(|other| other.name == host.name);
-        host.files = others.find_map(|other| other.files.clone());
+        let given = others.find_map(|other| other.files.clone());
+        let acme = flags.web_acme.as_ref();
+        let own = || Some(acme?.files(data_dir, &host.name));
+        host.files = given.or_else(own);
     }
     Ok(hosts)
 }

@@ -28,7 +28,7 @@ from `src/config/flags/table.rs` by `make generate`. S stands for seconds.
 
 Roles: those that a flag says something to; others refuse it. Reload: whether another value
 is taken over by SIGHUP ([reload.md](reload.md)). Build: the small one refuses what only the
-full one has.
+full one has, and builds for routers what only that for servers (`make build`) has.
 "
     .to_owned();
     let mut heading = None;
@@ -62,6 +62,7 @@ full one has.
             match flag.build {
                 Build::Any => "",
                 Build::Tls | Build::Routes | Build::Ctl => "full",
+                Build::Acme => "server",
             }
             .to_owned(),
         ];

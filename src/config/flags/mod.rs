@@ -50,6 +50,14 @@ pub(crate) fn no_value(flag: &Flag) -> Problem {
     }
 }
 
+impl Flags {
+    /// Whether the ports of clients have TLS of ours for some WEB host.
+    pub(super) fn has_web_tls(&self) -> bool {
+        let is_ours = self.web.iter().any(|host| host.files.is_some());
+        is_ours || (self.web_acme.is_some() && !self.web.is_empty())
+    }
+}
+
 impl Flag {
     /// `value`; a relative name of a file made whole, as one in `directory`. Files
     /// that a config names may move together with it.
@@ -68,7 +76,7 @@ impl Flag {
             },
             Names::CertificateOptions => {
                 let parts = value.split(',').map(|part| match part.split_once('=') {
-                    Some((option @ ("cert" | "key"), file)) => {
+                    Some((option @ ("cert" | "key" | "ca"), file)) => {
                         format!("{option}={}", made_whole(directory, file))
                     }
                     _ => part.to_owned(),

@@ -46,9 +46,15 @@ impl Flag {
         self.build.is_this()
     }
 
+    /// Whether its help is there. doc/options.md is made by the tests of a build without
+    /// ACME, too.
+    pub(super) const fn is_explained(&self) -> bool {
+        self.is_here() || (cfg!(test) && matches!(self.build, Build::Acme))
+    }
+
     /// The same, without the help that a build does not show.
     pub(super) const fn for_this_build(self) -> Self {
-        match self.is_here() {
+        match self.is_explained() {
             true => self,
             false => Self { help: "", ..self },
         }
@@ -176,7 +182,7 @@ pub(in crate::config) enum Names {
     FileOfName,
     /// The same, or without that.
     FileMaybeOfName,
-    /// Behind `,cert=` and `,key=`.
+    /// Behind `,cert=`, `,key=` and `,ca=`.
     CertificateOptions,
 }
 
@@ -189,6 +195,8 @@ pub(in crate::config) enum Build {
     /// Other routes than direct.
     Routes,
     Ctl,
+    /// Certificates by ACME.
+    Acme,
 }
 
 impl Build {
@@ -197,19 +205,30 @@ impl Build {
             Self::Any => true,
             Self::Tls | Self::Routes => cfg!(feature = "tls"),
             Self::Ctl => cfg!(feature = "ctl"),
+            Self::Acme => cfg!(feature = "acme"),
         }
     }
 
-    /// What other builds lack, and what to do there instead.
+    /// What other builds lack, with the one to take, and what to do there instead.
     pub(crate) fn lack(self) -> (&'static str, &'static str) {
         match self {
             Self::Any => ("", ""),
-            Self::Tls => ("TLS", "use --link-psk inside a tunnel"),
+            Self::Tls => (
+                "this small build has no TLS; take the full build",
+                "use --link-psk inside a tunnel",
+            ),
             Self::Routes => (
-                "route but direct",
+                "this small build has no route but direct; take the full build",
                 "leave it out and reach Telegram through --via or a --role back elsewhere",
             ),
-            Self::Ctl => ("ctl", "leave it out"),
+            Self::Ctl => (
+                "this small build has no ctl; take the full build",
+                "leave it out",
+            ),
+            Self::Acme => (
+                "this build has no ACME; take the one for servers (`make build`)",
+                "leave it out and give --web the cert= and key= that acme.sh or the like renews",
+            ),
         }
     }
 }

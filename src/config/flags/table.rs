@@ -13,7 +13,7 @@ use super::super::values::{
     Allow, DcOverride, Integer, Protocols, Role, Seconds, Size, Source, YesNo,
 };
 use super::super::via::Via;
-use super::super::web::{WebHostFlag, WebListenFlag, WebSiteFlag};
+use super::super::web::{AcmeConfig, WebHostFlag, WebListenFlag, WebSiteFlag};
 use super::super::ws::WsAddress;
 use super::row::{Build, Flag, Heading, Holds, Names, Order, Reload, Roles};
 #[cfg(test)]
@@ -110,6 +110,14 @@ flags! {
             roles: Roles::WITH_CLIENTS, holds: Holds::KeyFileOption,
             names: Names::CertificateOptions;
             List "proxy.example.com,secret=alice";
+        /// gets a certificate for every --web host without cert= by ACME, and renews it: the
+        /// name must lead to this machine and its port 443 to --listen; EMAIL is where the
+        /// authority writes to; who uses this accepts its terms of service; staging:
+        /// Let's Encrypt's authority for trials, whose certificates apps refuse; directory:
+        /// another authority; ca: who vouches for that one's HTTPS, in PEM
+        web_acme: Option<AcmeConfig> = "--web-acme" "EMAIL[,staging][,directory=URL][,ca=FILE]",
+            roles: Roles::WITH_CLIENTS, names: Names::CertificateOptions, build: Build::Acme;
+            Text "me@example.com";
         /// where a web server or a CDN hands on what comes for --web, as HTTP without TLS;
         /// trust: networks whose NAME header says a client's address (default: this
         /// machine, X-Forwarded-For); those of --proxy-protocol send that instead

@@ -72,7 +72,7 @@ fn a_flag_of_another_role_or_build_is_refused_with_the_way_out() {
             let built = build(&with(&company, &[(flag.name, example)]));
             let name = flag.name;
             let expected = match (role, flag.roles.include(role)) {
-                _ if !flag.is_here() => "this small build has no ".to_owned(),
+                _ if !flag.is_here() => "build has no ".to_owned(),
                 (_, true) => {
                     assert!(built.is_ok(), "{name} {role:?}: {built:?}");
                     continue;
@@ -176,7 +176,9 @@ fn relative_names_of_files_are_made_whole() {
             Names::File => ("y", "/etc/x/y"),
             Names::FileOfName => ("n=y", "n=/etc/x/y"),
             Names::FileMaybeOfName => ("y", "/etc/x/y"),
-            Names::CertificateOptions => ("n,cert=y,key=/z", "n,cert=/etc/x/y,key=/z"),
+            Names::CertificateOptions => {
+                ("n,cert=y,key=/z,ca=a", "n,cert=/etc/x/y,key=/z,ca=/etc/x/a")
+            }
         };
         assert_eq!(
             flag.within(directory, value.to_owned()),

@@ -91,7 +91,11 @@ fn files_of(
             "this small build has no TLS for cert= and key=; take the full build, or leave them \
              out and let a web server in front have the certificate (--web-listen)",
         ),
-        (Some(chain), Some(key)) => Ok(Some(CertificateFiles { chain, key })),
+        (Some(chain), Some(key)) => Ok(Some(CertificateFiles {
+            chain,
+            key,
+            is_own: false,
+        })),
         (Some(_), None) => bad("cert= needs the certificate's key; add key=FILE"),
         (None, Some(_)) => bad("key= needs its certificate, with the whole chain; add cert=FILE"),
     }

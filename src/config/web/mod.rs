@@ -4,8 +4,10 @@
 //! | File | What it has |
 //! |---|---|
 //! | `host_flag`, `listen_flag`, `site_flag` | the values of `--web`, `--web-listen` and `--web-site` |
+//! | `acme_flag` | that of `--web-acme`, and where what is got by it is kept |
 //! | `problem` | what contradicts itself in them, and the way out |
 
+mod acme_flag;
 mod host_flag;
 mod listen_flag;
 mod problem;
@@ -18,6 +20,7 @@ use super::doors::NamedSecret;
 use super::network::Network;
 use crate::wire::http::Url;
 use crate::wire::web::{BasePath, HostName};
+pub(crate) use acme_flag::AcmeConfig;
 pub(super) use host_flag::WebHostFlag;
 pub(super) use listen_flag::WebListenFlag;
 pub(super) use problem::WebProblem;
@@ -32,6 +35,8 @@ pub(crate) struct WebConfig {
     pub(crate) listen: Vec<WebListen>,
     /// One for each host, by its name or for all that have none.
     pub(crate) sites: Vec<CoverSite>,
+    /// `--web-acme`: hosts without files of others get theirs so.
+    pub(crate) acme: Option<AcmeConfig>,
 }
 
 /// `--web`: a host with the path below which its bridge page is.
@@ -46,12 +51,14 @@ pub(crate) struct WebHost {
     pub(crate) secrets: Vec<NamedSecret>,
 }
 
-/// PEM files, written by others.
+/// PEM files, written by others or by ACME.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CertificateFiles {
     /// The certificate, and those of its authorities behind it.
     pub(crate) chain: PathBuf,
     pub(crate) key: PathBuf,
+    /// We write it ourselves, both in one file, when an authority has given us one.
+    pub(crate) is_own: bool,
 }
 
 /// `--web-listen`: where a web server or a CDN hands requests on, without TLS.
@@ -92,6 +99,12 @@ impl WebConfig {
     /// Whether the ports of clients have TLS of ours.
     pub(crate) fn has_tls(&self) -> bool {
         self.hosts.iter().any(|host| host.files.is_some())
+    }
+
+    /// Whether some host's certificate is ours to get.
+    pub(crate) fn gets_certificates(&self) -> bool {
+        let mut files = self.hosts.iter().filter_map(|host| host.files.as_ref());
+        files.any(|files| files.is_own)
     }
 
     /// The door on this address.

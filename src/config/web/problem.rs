@@ -47,6 +47,8 @@ pub(crate) enum WebProblem {
     SiteIsHost {
         name: HostName,
     },
+    /// `--web-acme`, and all hosts have certificates.
+    NothingToGet,
     ListenInTheWay {
         address: SocketAddr,
         other: SocketAddr,
@@ -79,6 +81,16 @@ impl fmt::Display for WebProblem {
             Self::WithoutHost { flag } => write!(
                 f,
                 "{flag} has no effect without a WEB host; add --web HOST, or leave it out"
+            ),
+            Self::NothingToGet => f.write_str(
+                "--web-acme: every host of --web has cert= and key= of its own; leave these out \
+                 where ACME is to get the certificate, or leave --web-acme out",
+            ),
+            Self::NoWayIn { name } if cfg!(feature = "acme") => write!(
+                f,
+                "--web: {name} needs a certificate: from an authority with --web-acme EMAIL, from \
+                 files with cert= and key=, or of a web server in front of --web-listen; give one \
+                 of them"
             ),
             Self::NoWayIn { name } if cfg!(feature = "tls") => write!(
                 f,

@@ -117,6 +117,14 @@ impl Host {
         hosts
     }
 
+    /// It is ours to get, and was not got.
+    fn is_yet_to_come(&self, error: &CertificateError) -> bool {
+        let CertificateError::Read(_, error) = error else {
+            return false;
+        };
+        self.files.is_own && error.kind() == io::ErrorKind::NotFound
+    }
+
     fn task(&self, is_wanted: bool, is_due: bool, now: i64) -> Task {
         Task {
             host: self.name.as_str().to_owned(),
@@ -182,6 +190,12 @@ impl Certificates {
             Some((host.name.as_str().to_owned(), left.div_euclid(24 * 3600)))
         });
         days.collect()
+    }
+
+    /// There will be one, which we get ourselves.
+    pub(crate) fn awaits_first(&self) -> bool {
+        let hosts = self.hosts.borrow();
+        hosts.iter().any(|host| host.files.is_own)
     }
 
     /// The files are to be read again, though they may look as they were.
@@ -259,6 +273,7 @@ impl Certificates {
                         }
                         host.shown = host.shown.take().filter(|_| !is_new).or(Some(read));
                     }
+                    Some(Err(error)) if host.is_yet_to_come(&error) => {}
                     Some(Err(error)) => keep_old(host, &error.to_string()),
                     None => {}
                 }
@@ -320,8 +335,17 @@ fn read(config: &WebConfig, now: i64) -> Result<(Vec<Host>, Vec<String>), Certif
     for host in &mut hosts {
         let found = host.task(true, true, now).look();
         host.seen = Some(found.stamps);
-        let bad = |error| CertificatesError::Bad(host.name.clone(), error);
-        host.shown = found.read.transpose().map_err(bad)?;
+        host.shown = match found.read {
+            Some(Ok(read)) => Some(read),
+            Some(Err(error)) if host.is_yet_to_come(&error) => None,
+            // One that we have written is written again.
+            Some(Err(error)) if host.files.is_own => {
+                warnings.push(error.to_string());
+                None
+            }
+            Some(Err(error)) => return Err(CertificatesError::Bad(host.name.clone(), error)),
+            None => None,
+        };
         warnings.extend(news(host, found.concerns, now));
     }
     Ok((hosts, warnings))

@@ -12,6 +12,10 @@ use crate::http::Connection;
 use crate::net::{Live, Reactor, Scratch, Socket};
 use crate::tls::{self, AcceptContext};
 use crate::web::WebContext;
+#[cfg(feature = "acme")]
+use crate::web::acme::Challenges;
+use crate::wire::client_hello::{self, Parsed};
+use crate::wire::fake_tls::{DECODE_ERROR_ALERT, UNRECOGNIZED_NAME_ALERT};
 use crate::wire::secret::Domain;
 
 /// For the handshake, from when the connection was accepted.
@@ -22,6 +26,8 @@ pub(crate) struct DoorParts {
     pub(crate) reactor: Rc<Reactor>,
     pub(crate) accept: AcceptContext,
     pub(crate) certificates: Rc<Certificates>,
+    #[cfg(feature = "acme")]
+    pub(crate) challenges: Rc<Challenges>,
     pub(crate) web: Rc<WebContext>,
     pub(crate) sites: Live<SiteConfig>,
 }
@@ -40,7 +46,7 @@ impl Door {
 }
 
 impl WebDoor for Door {
-    fn takes(&self, sni: Option<&Domain>) -> bool {
+    fn takes(&self, sni: Option<&Domain>, _received: &[u8]) -> bool {
         let DoorParts {
             certificates,
             sites,
@@ -49,8 +55,12 @@ impl WebDoor for Door {
         if sni.is_some_and(|name| certificates.has(name)) {
             return true;
         }
+        #[cfg(feature = "acme")]
+        if self.parts.challenges.of(_received).is_some() {
+            return true;
+        }
         let is_only_face = sites.with(|config| config.fronting.choice == FrontingChoice::Own);
-        is_only_face && certificates.server().is_some()
+        is_only_face && (certificates.server().is_some() || certificates.awaits_first())
     }
 
     fn serve(&self, visitor: WebVisitor) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -61,9 +71,6 @@ impl WebDoor for Door {
 
 impl DoorParts {
     async fn serve(self: Rc<Self>, visitor: WebVisitor) {
-        let Some(config) = self.certificates.server() else {
-            return;
-        };
         let WebVisitor {
             socket,
             received,
@@ -73,6 +80,16 @@ impl DoorParts {
         } = visitor;
         let (scratch, web) = (self.accept.scratch.clone(), self.web.clone());
         let sent_away = SentAway::new(&scratch, &socket);
+        #[cfg(feature = "acme")]
+        if let Some(challenge) = self.challenges.of(&received) {
+            let shaking = Box::pin(tls::accept(&self.accept, &challenge, &socket, &received));
+            // It has seen what it came for, or not; nothing else is said.
+            let _ = self.reactor.timeout(SHAKE_LIMIT, shaking).await;
+            return;
+        }
+        let Some(config) = self.certificates.server() else {
+            return refuse(&socket, &received).await;
+        };
         // In a box: what comes of it needs none of it any more.
         let shaken = {
             let shaking = Box::pin(tls::accept(&self.accept, &config, &socket, &received));
@@ -93,6 +110,17 @@ impl DoorParts {
         web.serve_at_door(connection.clone(), peer, standing).await;
         sent_away.not_any_more();
     }
+}
+
+/// Until there is a certificate, everybody is told what web servers say to who asks for a
+/// name that they have none for.
+async fn refuse(socket: &Socket, received: &[u8]) {
+    let alert = match client_hello::parse(received) {
+        Ok(Parsed::Complete { .. }) => UNRECOGNIZED_NAME_ALERT,
+        Ok(Parsed::Incomplete) => return,
+        Err(_) => DECODE_ERROR_ALERT,
+    };
+    let _ = socket.write_all(&alert).await;
 }
 
 /// A visitor that is sent away for another sees an end and no reset, also if something of

@@ -57,7 +57,7 @@ impl Task {
         // Before they are read: what is written meanwhile is seen the next time.
         let stamps = Stamps::of(&self.files);
         let is_same = self.seen.as_ref() == Some(&stamps);
-        let CertificateFiles { chain, key } = &self.files;
+        let CertificateFiles { chain, key, .. } = &self.files;
         let read = (!is_same).then(|| HostCertificate::read(chain, key).map(Arc::new));
         let new = read.as_ref().and_then(|read| read.as_ref().ok());
         let judged = new.or(self.shown.as_ref().filter(|_| self.is_due));

@@ -85,6 +85,7 @@ fn host(directory: &std::path::Path, name: &str) -> WebHost {
         files: Some(CertificateFiles {
             chain: directory.join("chain.pem"),
             key: directory.join("key.pem"),
+            is_own: false,
         }),
         secrets: Vec::new(),
     }
@@ -194,4 +195,19 @@ fn without_a_certificate_nothing_begins() {
     let expected =
         "--web: the certificate of proxy.example.com: cannot read /nonexistent/chain.pem: ";
     assert!(why.starts_with(expected), "{why}");
+}
+
+/// A file that ACME is to write may be yet to come; one of others may not.
+#[test]
+fn what_we_get_ourselves_may_be_missing_at_first() {
+    let folder = TemporaryDirectory::new();
+    for is_own in [true, false] {
+        let mut host = host(folder.path(), HOST);
+        host.files.as_mut().unwrap().is_own = is_own;
+        let config = WebConfig {
+            hosts: vec![host],
+            ..WebConfig::default()
+        };
+        assert_eq!(super::examine(&config).is_ok(), is_own);
+    }
 }

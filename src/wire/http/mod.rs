@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `url.rs` | where to ask |
 //! | `answer.rs` | a whole answer to a GET, for those who wait for all of it |
+//! | `reply.rs` | a whole answer to anything, with its header lines |
 //! | `head_scan.rs` | where a head ends in what has come so far |
 //! | `fields.rs` | the header lines of a head |
 //! | `request.rs` | a request's head |
@@ -20,6 +21,7 @@ mod body;
 mod error;
 mod fields;
 mod head_scan;
+mod reply;
 mod request;
 mod response;
 mod url;
@@ -29,6 +31,7 @@ pub use body::{BodyError, BodyReader, Framing};
 pub use error::HttpError;
 pub use fields::{Fields, has_token};
 pub use head_scan::{HeadScan, MAX_FIELDS, MAX_HEAD, Unparsable};
+pub use reply::Reply;
 pub use request::RequestHead;
 pub use response::ResponseHead;
 pub use url::Url;

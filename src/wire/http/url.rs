@@ -74,7 +74,13 @@ impl Url {
         )
     }
 
-    fn authority(&self) -> String {
+    /// With the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Host and port, as a request says them.
+    pub fn authority(&self) -> String {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
