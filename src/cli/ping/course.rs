@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use smol::Timer;
 
@@ -11,28 +11,13 @@ use super::places;
 use super::plan::{Plan, Step};
 use super::proxy;
 use super::site_clock;
+use super::times::Times;
 #[cfg(feature = "tls")]
 use super::web;
 use crate::wire::dc::DcId;
 
 /// So many in a row that fail before a DC is named are enough where none has fared better.
 const ENOUGH: u32 = 2;
-
-/// How long each part of a ping took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct Times {
-    pub(super) tcp: Duration,
-    /// Of a proxy with fake TLS; TLS, page, session and carrier of a WEB proxy.
-    pub(super) handshake: Option<Duration>,
-    /// From the question to Telegram's answer.
-    pub(super) answer: Duration,
-}
-
-impl Times {
-    pub(in crate::cli) fn total(&self) -> Duration {
-        self.tcp + self.handshake.unwrap_or_default() + self.answer
-    }
-}
 
 /// How one question fared.
 pub(in crate::cli) struct Pinged {

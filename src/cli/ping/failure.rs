@@ -43,6 +43,8 @@ pub(in crate::cli) enum Failure {
 
 /// How this machine's clock stands to that of the site that answers instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// It is asked over TLS.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
 pub(in crate::cli) enum SiteClock {
     Unknown,
     Agrees,

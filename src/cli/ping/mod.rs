@@ -16,8 +16,10 @@
 //! | `greeting` | the fake-TLS handshake of one |
 //! | `site_clock` | what time it is at the site that answers instead |
 //! | `web` | one ping of a WEB proxy: page, session, carrier |
+//! | `web_place` | where its page and its API are, and what a request there carries |
 //! | `web_connection` | requests over HTTPS, one after another |
 //! | `web_carrier` | frames over either carrier |
+//! | `times` | how long each part of a ping took |
 //! | `failure` | why there is no answer |
 //! | `advice` | what to do about it |
 //! | `report` | a link's pings, for people and programs |
@@ -38,12 +40,15 @@ mod proxy;
 mod question;
 mod report;
 mod site_clock;
+mod times;
 #[cfg(feature = "tls")]
 mod web;
 #[cfg(feature = "tls")]
 mod web_carrier;
 #[cfg(feature = "tls")]
 mod web_connection;
+#[cfg(feature = "tls")]
+mod web_place;
 
 use std::io::{BufRead, stdin};
 

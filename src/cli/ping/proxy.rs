@@ -6,11 +6,11 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::net::TcpStream;
 
 use super::aim::Form;
-use super::course::Times;
 use super::failure::Failure;
 use super::greeting::shake;
 use super::patience::before;
 use super::question::Question;
+use super::times::Times;
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::{CHANGE_CIPHER_SPEC, RecordReader, record_header};
 use crate::wire::invite::Invite;

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use super::advice;
 use super::aim::Aim;
-use super::course::{Pinged, Times};
+use super::course::Pinged;
 use super::failure::Failure;
+use super::times::Times;
 use crate::cli::json::Json;
 
 /// Columns of a terminal that everybody has.
@@ -189,11 +190,11 @@ impl<'a> Report<'a> {
 
 fn in_columns(times: &Times) -> String {
     let handshake = match times.handshake {
-        Some(took) => format!("   handshake {:>5} ms", ms(took)),
+        Some(took) => format!("  handshake {:>5} ms", ms(took)),
         None => String::new(),
     };
     let (tcp, answer) = (ms(times.tcp), ms(times.answer));
-    format!("ok    tcp {tcp:>5} ms{handshake}   answer {answer:>5} ms")
+    format!("ok    tcp {tcp:>5} ms{handshake}  answer {answer:>5} ms")
 }
 
 /// Milliseconds, with a digit more where there are few.

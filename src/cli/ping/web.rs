@@ -4,18 +4,16 @@ use std::time::{Duration, Instant};
 use rustls::RootCertStore;
 
 use super::aim::Form;
-use super::course::Times;
 use super::failure::{Failure, WebFailure, WebStep};
 use super::pace::Pace;
 use super::plan::Step;
 use super::question::Question;
+use super::times::Times;
 use super::web_carrier::{self, Questions};
-use super::web_connection::{Reply, Server, WebConnection};
+use super::web_connection::{Server, WebConnection};
+use super::web_place::{FRAMES, Place, status};
 use crate::wire::transport::Transport;
 use crate::wire::web::{Capability, HELLO, StreamId, WELCOME, WebInvite, token_in_page};
-
-/// Of a request with frames; another one has no type.
-pub(super) const FRAMES: &str = "Content-Type: application/octet-stream\r\n";
 
 /// What one ping of a WEB proxy is made with.
 pub(super) struct Request {
@@ -72,32 +70,6 @@ fn begin(request: &Request) -> Result<((Duration, Duration), Answers), Failure> 
     Ok(((tcp, open.saturating_sub(tcp)), answers))
 }
 
-/// Where a proxy's page and its API are.
-pub(super) struct Place {
-    pub(super) host: String,
-    base: String,
-}
-
-impl Place {
-    fn of(invite: &WebInvite) -> Self {
-        let path = invite.path.as_ref();
-        Self {
-            host: invite.host.to_string(),
-            base: path.map_or_else(String::new, |path| format!("{}/", path.as_str())),
-        }
-    }
-
-    pub(super) fn path(&self, of: &str) -> String {
-        format!("/{}{of}", self.base)
-    }
-
-    /// Fields of a request with that token, which the page's script would send.
-    pub(super) fn fields(&self, token: &str) -> String {
-        let host = &self.host;
-        format!("Authorization: Bearer {token}\r\nOrigin: https://{host}\r\n")
-    }
-}
-
 /// The page's token.
 fn page(
     connection: &mut WebConnection<'_>,
@@ -137,10 +109,6 @@ fn session(
 fn is_token(text: &str) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     !text.is_empty() && text.len() <= 256 && text.bytes().all(is_letter)
-}
-
-pub(super) fn status(step: WebStep, reply: &Reply) -> Failure {
-    Failure::Web(WebFailure::Status(step, reply.status))
 }
 
 /// One in a stream of its own for each DC, with what it begins with.

@@ -3,8 +3,8 @@ use std::time::{Duration, Instant};
 
 use super::failure::{Failure, WebFailure, WebStep};
 use super::question::Question;
-use super::web::{FRAMES, Place, status};
 use super::web_connection::{OF_BROWSERS, WebConnection, of_io, read_more};
+use super::web_place::{FRAMES, Place, status};
 use crate::net::fill_random;
 use crate::wire::web::{RelayFrame, RelayReader, StreamId, data_header, open, pong};
 use crate::wire::websocket::{
