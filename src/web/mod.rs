@@ -206,6 +206,22 @@ impl WebContext {
         self.is_closed.set(true);
     }
 
+    /// Ends each web session as soon as no client uses it, until there is none: its app
+    /// begins another one elsewhere then. The proxy is stopping, and clients are let finish.
+    pub(crate) async fn end_idle(self: Rc<Self>) {
+        loop {
+            let sessions = self.sessions.all();
+            if sessions.is_empty() {
+                return;
+            }
+            for session in sessions.iter().filter(|session| session.is_idle()) {
+                session.end(WebEnd::Shutdown);
+            }
+            drop(sessions);
+            self.reactor.sleep(LOOK).await;
+        }
+    }
+
     /// Ends every web session once its app has taken what there is for it, and lets
     /// carriers say so; within [`LAST_TAKEN`] and [`LAST_SAID`].
     pub(crate) async fn end_all(&self) {
