@@ -15,6 +15,7 @@
 //! | `page`, `page/` | the bridge page |
 //! | `api` | the calls of apps and pages |
 //! | `sessions` | all web sessions |
+//! | `beginnings` | who may begin one |
 //! | `session` | one: its streams, and what waits for their clients |
 //! | `stream` | a web stream, as its client sees it |
 //! | `notes` | what an app is told besides its data |
@@ -24,6 +25,7 @@
 //! | `connections` | how many connections nobody pushes out |
 
 mod api;
+mod beginnings;
 mod carrier;
 mod connections;
 mod cover;
