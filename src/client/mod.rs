@@ -90,11 +90,11 @@ use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
 use sessions::Sessions;
-#[cfg(feature = "tls")]
-pub(crate) use sites::OwnFace;
 pub(crate) use sites::Sites;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
+#[cfg(feature = "tls")]
+pub(crate) use sites::{OwnFace, SHAKE_LIMIT};
 use turned_away::TurnedAway;
 #[cfg(feature = "tls")]
 pub(crate) use web_door::{WebDoor, WebStanding, WebVisitor};

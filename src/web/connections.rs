@@ -54,6 +54,13 @@ impl Connections {
         seated.belong_to(Some(origin)).then_some(seated)
     }
 
+    #[cfg(test)]
+    pub(super) fn of(&self, address: &str) -> usize {
+        let origin = Origin::of(address.parse().expect("an address"));
+        let by_address = self.by_address.borrow();
+        by_address.get(&origin).copied().unwrap_or_default()
+    }
+
     fn seat(self: &Rc<Self>, most: usize) -> Option<Seated> {
         let count = self.count.get();
         (count < most).then(|| {

@@ -53,8 +53,12 @@ impl Origin {
 
     /// Says what is wrong with how that was told.
     fn tell(&self, sender: &Sender, context: &WebContext) {
-        if let Self::Behind(server) = self {
-            server.tell(sender, &context.in_front, context.reactor.now());
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Door(..) => {}
+            Self::Behind(server) => {
+                server.tell(sender, &context.in_front, context.reactor.now());
+            }
         }
     }
 

@@ -171,9 +171,15 @@ pub async fn stop_at_a_beginning(set: Set, carrier: Carrier) {
     } = set;
     let stopping = proxy.stop();
     let serving = async {
-        within("the idle one's end", idle.until_over()).await;
         within("an echo", late.echo(&echo(2, 640))).await.unwrap();
-        assert!(session.over().is_none());
+        // The idle one does not wait for it, nor for the time that clients have.
+        let (ended, other) = (idle.until_over(), session.until_over());
+        let first = async { within("an end", ended).await.len() };
+        let second = async {
+            within("another end", other).await;
+            usize::MAX
+        };
+        assert_ne!(smol::future::or(first, second).await, usize::MAX);
         drop(late);
         within("its end", session.until_over()).await;
     };
