@@ -25,7 +25,7 @@ use crate::wire::websocket::{ControlFrame, FrameReader, MessageHeader, close, me
 use cutter::Cutter;
 pub(crate) use cutter::Messages;
 use rest::Rest;
-use unframe::{Fault, GOING, peer, unframe};
+use unframe::{Course, Fault, GOING, peer, unframe};
 
 /// Pieces of messages that one batch of records has at most.
 const PIECES: usize = 16;
@@ -71,14 +71,6 @@ pub(crate) struct WebSocket {
     /// Opened, and more than there was room for.
     rest: Rest,
     course: Course,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    Open,
-    /// The other side has said goodbye.
-    Ended,
-    Broken(io::ErrorKind),
 }
 
 impl WebSocket {

@@ -1,12 +1,22 @@
 //! Payloads out of what the other side sends.
 
-use super::Course;
+use std::io;
+
 use crate::net::Socket;
 use crate::tls;
 use crate::wire::websocket::{Close, ControlFrame, FrameError, FrameReader, Piece, close, pong};
 
 /// What the other side is told when the client has left.
 pub(super) const GOING: u16 = 1000;
+
+/// How far a WebSocket is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Open,
+    /// The other side has said goodbye.
+    Ended,
+    Broken(io::ErrorKind),
+}
 
 /// What keeps a read from going on.
 pub(super) enum Fault {

@@ -30,6 +30,9 @@ const SLOW: Duration = Duration::from_millis(50);
 /// A certificate that stays comes nearer to its end.
 const JUDGE_EVERY: Duration = Duration::from_secs(6 * 3600);
 
+/// Who learns how long an answer of a host took.
+pub(crate) type Answered = Box<dyn Fn(&Domain, Duration)>;
+
 /// The parts that [`Certificates`] are made of.
 pub(crate) struct CertificatesParts {
     pub(crate) reactor: Rc<Reactor>,
@@ -37,7 +40,7 @@ pub(crate) struct CertificatesParts {
     /// Learns how these hosts answer, whenever that is another way.
     pub(crate) show: Box<dyn Fn(OwnFace)>,
     /// Learns now and then how long an answer of one of them takes.
-    pub(crate) answered: Box<dyn Fn(&Domain, Duration)>,
+    pub(crate) answered: Answered,
 }
 
 /// See the module.
@@ -45,7 +48,7 @@ pub(crate) struct Certificates {
     reactor: Rc<Reactor>,
     config: Live<WebConfig>,
     show: Box<dyn Fn(OwnFace)>,
-    answered: Box<dyn Fn(&Domain, Duration)>,
+    answered: Answered,
     tickets: Arc<dyn ProducesTickets>,
     /// What `hosts` are of.
     taken: RefCell<Rc<WebConfig>>,
