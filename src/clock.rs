@@ -182,6 +182,7 @@ mod tests {
         ("net/reactor.rs", "turns it"),
         ("net/reactor/virtual_time.rs", "ends tests that hang"),
         ("net/workloads.rs", "no reactor, and only differences count"),
+        ("tls/flight.rs", "on a blocking thread"),
         ("tls/x509.rs", "rustls judges by the machine's clock, too"),
     ];
 

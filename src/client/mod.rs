@@ -90,10 +90,10 @@ use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
 use sessions::Sessions;
-#[cfg(feature = "tls")]
-pub(crate) use sites::OwnFace;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
+#[cfg(feature = "tls")]
+pub(crate) use sites::{OwnFace, SHAKE_LIMIT};
 pub(crate) use sites::{Sites, Standing};
 use turned_away::TurnedAway;
 #[cfg(feature = "tls")]

@@ -77,6 +77,8 @@ impl Opening {
     /// The peer has our answer. From here on it has to see the end that the site
     /// would make, by these manners: else it knows that we are no web server.
     pub(crate) fn answer(&self, manners: Rc<Manners>) {
+        let after = AfterFlight::of(manners.judges_as);
+        self.after_flight.replace(after);
         let _ = self.answered.set(manners);
         self.settled.notify();
     }

@@ -14,6 +14,8 @@ use crate::net::Notify;
 #[derive(Default)]
 pub(super) struct Registry {
     sessions: Cell<usize>,
+    /// WEB streams that have yet to prove their secret.
+    beginning: Cell<usize>,
     left: Notify,
 }
 
@@ -49,13 +51,22 @@ struct Unproven {
     context: Rc<ClientContext>,
 }
 
+/// A WEB stream that has yet to prove its secret. It takes nobody's place: its session has
+/// a limit of those.
+pub(super) struct Beginning(Rc<ClientContext>);
+
 /// One of --max-clients.
 pub(super) struct SessionPlace(Rc<ClientContext>);
 
 impl ClientContext {
     /// Connections that are open, those in their handshake included.
     pub(crate) fn connections(&self) -> usize {
-        self.registry.sessions.get() + self.gate.unproven()
+        let Registry {
+            sessions,
+            beginning,
+            ..
+        } = &self.registry;
+        sessions.get() + beginning.get() + self.gate.unproven()
     }
 
     fn is_full(&self) -> bool {
@@ -184,6 +195,22 @@ impl Unproven {
             seat: context.gate.take_seat(peer.client.ip(), now),
             context: context.clone(),
         }
+    }
+}
+
+impl Beginning {
+    pub(crate) fn enter(context: &Rc<ClientContext>) -> Self {
+        let beginning = &context.registry.beginning;
+        beginning.set(beginning.get() + 1);
+        Self(context.clone())
+    }
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        let registry = &self.0.registry;
+        registry.beginning.set(registry.beginning.get() - 1);
+        registry.left.notify();
     }
 }
 

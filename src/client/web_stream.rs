@@ -7,7 +7,7 @@ use super::accept::stay;
 use super::accepted::Accepted;
 use super::newcomer::{Newcomer, is_full};
 use super::peer::Peer;
-use super::registry::SessionPlace;
+use super::registry::{Beginning, SessionPlace};
 use super::rules::RulesAtArrival;
 use super::session::Client;
 use super::{ClientContext, Rules};
@@ -57,9 +57,11 @@ async fn enter(context: &Rc<ClientContext>, arrival: WebArrival) -> Option<(Sess
         padded_only: arrival.padded_only,
         end: &end,
     };
+    let beginning = Beginning::enter(context);
     context.metrics.handshaking.inc();
     let proven = entering.prove().await;
     context.metrics.handshaking.dec();
+    drop(beginning);
     let (place, accepted) = match proven {
         Ok(proven) => proven,
         Err(reason) => {

@@ -1,4 +1,14 @@
 //! A DC's connection inside a WebSocket inside TLS, as Telegram's web fronts have it.
+//!
+//! | File | What |
+//! |---|---|
+//! | `cutter` | where messages begin in what the client sends |
+//! | `unframe` | payloads out of what the other side sends |
+//! | `rest` | what is left of a record |
+
+mod cutter;
+mod rest;
+mod unframe;
 
 use std::cell::RefCell;
 use std::io;
@@ -10,21 +20,15 @@ use smol_mtproxy_ciphers::CtrStream;
 use super::line::Wrapped;
 use crate::net::{BufferPool, READS_PER_TURN, Rope, Socket};
 use crate::tls::{self, MAX_RECORD, TlsStream, Writer};
-use crate::wire::packet_meter::{PacketCutter, PacketPiece, PacketStart};
-use crate::wire::transport::{Transport, TransportError};
-use crate::wire::websocket::{
-    Close, ControlFrame, FrameError, FrameReader, MessageHeader, Piece, close, message_header, pong,
-};
+use crate::wire::packet_meter::PacketPiece;
+use crate::wire::websocket::{ControlFrame, FrameReader, MessageHeader, close, message_header};
+use cutter::Cutter;
+pub(crate) use cutter::Messages;
+use rest::Rest;
+use unframe::{Course, Fault, GOING, peer, unframe};
 
 /// Pieces of messages that one batch of records has at most.
 const PIECES: usize = 16;
-
-/// The longest message of a tunnel of bytes. Workers refuse those of a mebibyte, and hold
-/// each as a whole.
-const MAX_BYTES: usize = 0xffff;
-
-/// What the other side is told when the client has left.
-const GOING: u16 = 1000;
 
 /// What stands before a piece of a packet: the header of its message, and the part of its
 /// own that came before.
@@ -39,45 +43,6 @@ pub(crate) struct WebSocketParts {
     pub(crate) messages: Messages,
     /// What came with the upgrade, at most one read.
     pub(crate) early: Vec<u8>,
-}
-
-/// What the other side makes of messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Messages {
-    /// Each is one packet of the client's transport.
-    Packets(Transport),
-    /// They are a stream of bytes, however it is cut.
-    Bytes,
-}
-
-/// Finds where messages begin in what the client sends.
-enum Cutter {
-    Packets(PacketCutter),
-    Bytes,
-}
-
-impl Cutter {
-    /// See [`PacketCutter::next`].
-    fn next<'a>(
-        &mut self,
-        input: &mut &'a mut [u8],
-    ) -> Result<Option<PacketPiece<'a>>, TransportError> {
-        let bytes = match self {
-            Self::Packets(cutter) => return cutter.next(input),
-            Self::Bytes => {
-                let length = input.len().min(MAX_BYTES);
-                input.split_off_mut(..length).unwrap_or_default()
-            }
-        };
-        let start = PacketStart {
-            length: bytes.len(),
-            held: Default::default(),
-        };
-        Ok((!bytes.is_empty()).then_some(PacketPiece {
-            start: Some(start),
-            bytes,
-        }))
-    }
 }
 
 /// What the client sends goes out as messages, of one packet each or of what there is, in one
@@ -108,14 +73,6 @@ pub(crate) struct WebSocket {
     course: Course,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    Open,
-    /// The other side has said goodbye.
-    Ended,
-    Broken(io::ErrorKind),
-}
-
 impl WebSocket {
     pub(crate) fn new(parts: WebSocketParts) -> io::Result<Self> {
         let writer = parts.tls.writer().ok_or(io::ErrorKind::NotConnected)?;
@@ -124,10 +81,7 @@ impl WebSocket {
             socket: parts.socket,
             tls: parts.tls,
             to_dc: parts.to_dc,
-            cutter: match parts.messages {
-                Messages::Packets(transport) => Cutter::Packets(PacketCutter::new(transport)),
-                Messages::Bytes => Cutter::Bytes,
-            },
+            cutter: Cutter::new(parts.messages),
             frames: FrameReader::default(),
             message_left: 0,
             answer: None,
@@ -419,7 +373,7 @@ impl Wrapped for WebSocket {
 
     #[cfg(test)]
     fn held(&self) -> usize {
-        self.rest.bytes.capacity()
+        self.rest.held()
     }
 }
 
@@ -430,111 +384,6 @@ impl Drop for WebSocket {
             let goodbye = close(GOING);
             let _ = self.seal([goodbye.as_slice()].into_iter());
         }
-    }
-}
-
-/// What keeps a read from going on.
-enum Fault {
-    Tls(tls::Error),
-    Frame(FrameError),
-}
-
-impl From<tls::Error> for Fault {
-    fn from(error: tls::Error) -> Self {
-        Self::Tls(error)
-    }
-}
-
-impl From<FrameError> for Fault {
-    fn from(error: FrameError) -> Self {
-        Self::Frame(error)
-    }
-}
-
-/// Joins the payloads of the frames in `data`, where the first of them stands.
-fn unframe<'a>(
-    frames: &mut FrameReader,
-    data: &'a mut [u8],
-    answer: &mut Option<Box<ControlFrame>>,
-    course: &mut Course,
-    socket: &Socket,
-) -> Result<&'a mut [u8], FrameError> {
-    let (mut start, mut end, mut next) = (0, 0, 0);
-    loop {
-        let mut input = data.get_mut(next..).unwrap_or_default();
-        let length = match frames.next(&mut input)? {
-            None => break,
-            Some(Piece::Payload(payload)) => payload.len(),
-            Some(Piece::Ping(body)) => {
-                *answer = Some(Box::new(pong(&body)));
-                0
-            }
-            Some(Piece::Close(goodbye)) => {
-                end_by(&goodbye, answer, course, socket);
-                0
-            }
-        };
-        let left = input.len();
-        next = data.len() - left;
-        let from = next - length;
-        if start == end {
-            (start, end) = (from, from);
-        }
-        if from > end && length > 0 {
-            data.copy_within(from..next, end);
-        }
-        end += length;
-    }
-    Ok(data.get_mut(start..end).unwrap_or_default())
-}
-
-/// The other side ends it; it gets its own code back.
-fn end_by(
-    goodbye: &Close,
-    answer: &mut Option<Box<ControlFrame>>,
-    course: &mut Course,
-    socket: &Socket,
-) {
-    debug!("{}: the WebSocket is closed with {goodbye}", peer(socket));
-    *course = Course::Ended;
-    *answer = Some(Box::new(close(goodbye.code.unwrap_or(GOING))));
-}
-
-/// For the log.
-fn peer(socket: &Socket) -> String {
-    let address = socket.peer_address();
-    address.map_or_else(|error| error.to_string(), |address| address.to_string())
-}
-
-/// What is left of a record.
-#[derive(Default)]
-struct Rest {
-    bytes: Vec<u8>,
-    given: usize,
-}
-
-impl Rest {
-    /// Only while nothing is here.
-    fn keep(&mut self, later: &[u8]) {
-        if !later.is_empty() {
-            self.bytes.reserve_exact(later.len());
-            self.bytes.extend_from_slice(later);
-        }
-    }
-
-    /// Hands on at most `most` bytes: how many.
-    fn give(&mut self, most: usize, take: &mut dyn FnMut(&mut [u8])) -> usize {
-        let rest = self.bytes.get_mut(self.given..).unwrap_or_default();
-        let length = rest.len().min(most);
-        if length == 0 {
-            return 0;
-        }
-        take(rest.get_mut(..length).unwrap_or_default());
-        self.given += length;
-        if self.given == self.bytes.len() {
-            *self = Self::default();
-        }
-        length
     }
 }
 

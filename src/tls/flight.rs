@@ -1,6 +1,7 @@
 //! How our own TLS answers a browser, as a stranger sees it: asked in memory.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::server::{ProducesTickets, UnbufferedServerConnection};
 use rustls::sign::{CertifiedKey, Signer, SigningKey};
@@ -38,6 +39,20 @@ pub(crate) fn profile(
         usual: length(usual.lengths),
         without_mlkem: without_mlkem.map(|answer| length(answer.lengths)),
     }))
+}
+
+/// How long it takes for one of these answers, on this machine as it is: mostly for the
+/// signature. Blocks as long.
+pub(crate) fn answer_time(
+    certified: &Arc<CertifiedKey>,
+    tickets: &Arc<dyn ProducesTickets>,
+    domain: &Domain,
+) -> Option<Duration> {
+    let hosts = vec![(domain.as_str().to_owned(), certified.clone())];
+    let config = server(Arc::new(ByName::new(hosts)), tickets).ok()?;
+    let began = Instant::now();
+    answer(&config, domain, true)?;
+    Some(began.elapsed())
 }
 
 /// What comes for one hello.
@@ -88,3 +103,6 @@ impl Signer for Signature {
         self.0.scheme()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@
 //! | `schedule.rs` | the keys that a handshake leaves, and those after them |
 //! | `accept.rs` | the same on a socket, as a server for everybody |
 //! | `server.rs` | what such a server speaks |
+//! | `web_client.rs` | what a client of web servers speaks, and whom it trusts |
 //! | `by_name.rs` | which certificate it shows to whom |
 //! | `host_certificate.rs` | one of these, from its files |
 //! | `flight.rs` | how it answers, as a stranger sees it |
@@ -50,6 +51,7 @@ mod stream;
 mod tests;
 mod tls12;
 mod told;
+mod web_client;
 mod writer;
 pub(crate) mod x509;
 
@@ -57,15 +59,15 @@ pub(crate) use crate::wire::tls::MAX_RECORD;
 pub(crate) use accept::{AcceptContext, accept};
 pub(crate) use by_name::ByName;
 pub(crate) use error::Error;
-pub(crate) use flight::profile;
+pub(crate) use flight::{answer_time, profile};
 pub(crate) use host_certificate::{CertificateError, Concern, HostCertificate};
-pub(crate) use provider::{
-    WEB_VERSIONS, client, has_aes, provider, public_roots, roots_in, web_provider,
-};
+#[cfg(test)]
+pub(crate) use provider::{WEB_VERSIONS, web_provider};
+pub(crate) use provider::{client, has_aes, provider, public_roots, roots_in};
 #[cfg(feature = "acme")]
 pub(crate) use server::challenge_server;
 pub(crate) use server::{server, tickets};
 pub(crate) use shaking::Peer;
 pub(crate) use stream::{Judge, TlsContext, TlsStream};
-pub(crate) use told::Listener;
+pub(crate) use web_client::{Named, Shown, Trust, in_short, web_client};
 pub(crate) use writer::{Batch, Writer};

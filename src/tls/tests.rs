@@ -327,7 +327,7 @@ fn rustls_understands_each_side_with_tickets_and_new_keys() {
     let known = ServerConnection::new(server.clone()).unwrap();
     let server = ServerConnection::new(server).unwrap();
     let mut telling = (*front).clone();
-    telling.key_log = Arc::new(super::Listener);
+    telling.key_log = Arc::new(super::told::Listener);
     let us = [
         Side::Client(UnbufferedClientConnection::new(front, name()).unwrap()),
         Side::Client(UnbufferedClientConnection::new(Arc::new(telling), name()).unwrap()),

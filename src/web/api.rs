@@ -18,7 +18,9 @@ const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 const OCTETS: (&str, &str) = ("Content-Type", "application/octet-stream");
 const SOON: (&str, &str) = ("Retry-After", "1");
 
-/// What apps that run no page are told to do: the one way that all of them can.
+/// What clients that run no page are told to do, who take the server's word: the way that
+/// all of them can (some know no other), and that every web server in front hands on. Who
+/// opens a WebSocket all the same, as our page does, gets one.
 const MODE: (&str, &str) = ("X-Carrier-Mode", "https");
 
 /// How a call went on.

@@ -7,11 +7,9 @@ use std::rc::Rc;
 
 use crate::guard::fair_queue::Origin;
 
-/// One address (IPv6: /64) of those who come to a port of clients has at most one part in
-/// so many of the places, but at least so many.
-#[cfg(any(test, feature = "tls"))]
+/// One address (IPv6: /64) has at most one part in so many of the places, but at least so
+/// many.
 const ADDRESS_PART: usize = 4;
-#[cfg(any(test, feature = "tls"))]
 const MIN_OF_ADDRESS: usize = 16;
 
 /// The places.
@@ -45,51 +43,76 @@ impl Connections {
     /// For who comes through a door of `--web-listen`: a web server, which has the
     /// connections of many clients.
     pub(super) fn take(self: &Rc<Self>) -> Option<Seated> {
-        self.seat(self.most.get(), None)
+        self.seat(self.most.get())
     }
 
     /// For who comes to a port of clients. A quarter of all is never for those.
     #[cfg(any(test, feature = "tls"))]
     pub(super) fn take_of(self: &Rc<Self>, origin: Origin) -> Option<Seated> {
         let most = self.most.get();
-        let of_address = (most / ADDRESS_PART).max(MIN_OF_ADDRESS);
-        let mut by_address = self.by_address.borrow_mut();
-        let there = by_address.get(&origin).copied().unwrap_or_default();
-        if there >= of_address {
-            return None;
-        }
-        let seated = self.seat(most - most / ADDRESS_PART, Some(origin))?;
-        by_address.insert(origin, there + 1);
-        Some(seated)
+        let mut seated = self.seat(most - most / ADDRESS_PART)?;
+        seated.belong_to(Some(origin)).then_some(seated)
     }
 
-    fn seat(self: &Rc<Self>, most: usize, origin: Option<Origin>) -> Option<Seated> {
+    #[cfg(test)]
+    pub(super) fn of(&self, address: &str) -> usize {
+        let origin = Origin::of(address.parse().expect("an address"));
+        let by_address = self.by_address.borrow();
+        by_address.get(&origin).copied().unwrap_or_default()
+    }
+
+    fn seat(self: &Rc<Self>, most: usize) -> Option<Seated> {
         let count = self.count.get();
         (count < most).then(|| {
             self.count.set(count + 1);
             Seated {
                 connections: self.clone(),
-                origin,
+                origin: None,
             }
         })
     }
 }
 
-impl Drop for Seated {
-    fn drop(&mut self) {
-        let connections = &self.connections;
-        let count = connections.count.get();
-        connections.count.set(count.saturating_sub(1));
-        let Some(origin) = self.origin else {
+impl Seated {
+    /// It counts as one of `origin`, or as nobody's: what is asked on a web server's
+    /// connection is now this client's, now that one's. False: those have their part, and
+    /// it stays whose it was.
+    pub(super) fn belong_to(&mut self, origin: Option<Origin>) -> bool {
+        if self.origin == origin {
+            return true;
+        }
+        if let Some(origin) = origin {
+            let of_address = (self.connections.most.get() / ADDRESS_PART).max(MIN_OF_ADDRESS);
+            let mut by_address = self.connections.by_address.borrow_mut();
+            let there = by_address.get(&origin).copied().unwrap_or_default();
+            if there >= of_address {
+                return false;
+            }
+            by_address.insert(origin, there + 1);
+        }
+        self.leave();
+        self.origin = origin;
+        true
+    }
+
+    /// It is nobody's.
+    fn leave(&mut self) {
+        let Some(origin) = self.origin.take() else {
             return;
         };
-        let mut by_address = connections.by_address.borrow_mut();
+        let mut by_address = self.connections.by_address.borrow_mut();
         match by_address.get_mut(&origin) {
             Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                by_address.remove(&origin);
-            }
+            _ => drop(by_address.remove(&origin)),
         }
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.leave();
+        let count = &self.connections.count;
+        count.set(count.get().saturating_sub(1));
     }
 }
 

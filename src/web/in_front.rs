@@ -36,23 +36,47 @@ enum Problem {
     Silent,
 }
 
+/// Whose a request is.
+pub(super) struct Sender {
+    pub(crate) peer: Peer,
+    /// Somebody has said so who may: it is not only who has made the connection, that
+    /// brings the requests of many.
+    pub(crate) is_told: bool,
+    problem: Option<Problem>,
+}
+
+impl Sender {
+    /// Of who has made the connection itself.
+    #[cfg(feature = "tls")]
+    pub(crate) fn itself(peer: Peer) -> Self {
+        Self {
+            peer,
+            is_told: false,
+            problem: None,
+        }
+    }
+}
+
 impl InFront {
-    /// Who sends the request `head`; says what is wrong with how that is told.
-    pub(crate) fn sender(
-        &self,
-        head: &RequestHead,
-        troubles: &InFrontTroubles,
-        now: Instant,
-    ) -> Peer {
+    /// Who sends the request `head`.
+    pub(crate) fn sender(&self, head: &RequestHead) -> Sender {
         let Peer { client, local } = self.peer;
-        self.door.with(|door| {
-            let (address, problem) = judge(head, door, client.ip());
-            if let Some(problem) = problem.filter(|_| !self.is_told) {
-                troubles.say(&problem, client.ip(), door, now);
-            }
-            let client = SocketAddr::new(address, client.port());
-            Peer { client, local }
-        })
+        let (address, problem) = self.door.with(|door| judge(head, door, client.ip()));
+        let client = SocketAddr::new(address, client.port());
+        Sender {
+            is_told: self.is_told || address != self.peer.client.ip(),
+            problem: problem.filter(|_| !self.is_told),
+            peer: Peer { client, local },
+        }
+    }
+
+    /// Says what is wrong with how `sender` was told, if anything is.
+    pub(crate) fn tell(&self, sender: &Sender, troubles: &InFrontTroubles, now: Instant) {
+        if let Some(problem) = &sender.problem {
+            let server = self.peer.client.ip();
+            self.door
+                .with(|door| troubles.say(problem, server, door, now));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::in_front::InFront;
 use super::server::{Origin, serve};
 use crate::client::Peer;
 use crate::config::WebListen;
+use crate::guard::fair_queue as guard;
 use crate::http::Connection;
 use crate::net::{Listener, Live, Socket};
 use crate::wire::proxy_protocol;
@@ -81,7 +82,7 @@ fn take(context: &Rc<WebContext>, socket: Socket, door: &Live<WebListen>) {
     let Some(peer) = Peer::of(&socket) else {
         return;
     };
-    let Some(seated) = context.connections.take() else {
+    let Some(mut seated) = context.connections.take() else {
         let _ = context.scratch.with(|space| socket.discard_waiting(space));
         return;
     };
@@ -91,6 +92,11 @@ fn take(context: &Rc<WebContext>, socket: Socket, door: &Live<WebListen>) {
     let serving = async move {
         let is_told = context.gate.is_relay(peer.client.ip());
         if let Some((peer, received)) = told_by_relay(&context, &socket, peer).await {
+            let told = is_told.then(|| guard::Origin::of(peer.client.ip()));
+            if !seated.belong_to(told) {
+                let _ = context.scratch.with(|space| socket.discard_waiting(space));
+                return;
+            }
             let origin = Origin::Behind(InFront {
                 peer,
                 door,

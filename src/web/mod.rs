@@ -15,6 +15,7 @@
 //! | `page`, `page/` | the bridge page |
 //! | `api` | the calls of apps and pages |
 //! | `sessions` | all web sessions |
+//! | `beginnings` | who may begin one |
 //! | `session` | one: its streams, and what waits for their clients |
 //! | `stream` | a web stream, as its client sees it |
 //! | `notes` | what an app is told besides its data |
@@ -27,6 +28,7 @@
 #[cfg(feature = "acme")]
 pub(crate) mod acme;
 mod api;
+mod beginnings;
 mod carrier;
 mod connections;
 mod cover;
@@ -207,6 +209,22 @@ impl WebContext {
     /// Lets nobody begin a session or a stream any more: the proxy is stopping.
     pub(crate) fn close(&self) {
         self.is_closed.set(true);
+    }
+
+    /// Ends each web session as soon as no client uses it, until there is none: its app
+    /// begins another one elsewhere then. The proxy is stopping, and clients are let finish.
+    pub(crate) async fn end_idle(self: Rc<Self>) {
+        loop {
+            let sessions = self.sessions.all();
+            if sessions.is_empty() {
+                return;
+            }
+            for session in sessions.iter().filter(|session| session.is_idle()) {
+                session.end(WebEnd::Shutdown);
+            }
+            drop(sessions);
+            self.reactor.sleep(LOOK).await;
+        }
     }
 
     /// Ends every web session once its app has taken what there is for it, and lets

@@ -14,13 +14,12 @@ use super::connections::Connections;
 use super::connections::Seated;
 use super::cover::{Cover, Visit};
 use super::decide::{Decision, decide, is_secret};
-use super::in_front::InFront;
+use super::in_front::{InFront, Sender};
 use super::page;
 use super::session::Session;
 use crate::client::Peer;
 #[cfg(feature = "tls")]
 use crate::client::WebStanding;
-#[cfg(feature = "tls")]
 use crate::guard::fair_queue as guard;
 use crate::http::{Connection, Exchange, Incoming, Next};
 use crate::metrics::WebRefusal;
@@ -29,6 +28,9 @@ use crate::wire::http::RequestHead;
 /// Of answers to who shows a secret where none belongs, and to others where there is no
 /// site.
 const NO_SITE: &[(&str, &str)] = &[("Cache-Control", "no-store")];
+
+/// Of answers to an address that has its part of all connections already.
+const BUSY: &[(&str, &str)] = &[("Cache-Control", "no-store"), ("Retry-After", "1")];
 
 /// Who sends a connection's requests.
 pub(super) enum Origin {
@@ -41,14 +43,32 @@ pub(super) enum Origin {
 
 impl Origin {
     /// Who sends this one.
-    fn of(&self, head: &RequestHead, context: &WebContext) -> Peer {
+    fn of(&self, head: &RequestHead) -> Sender {
         match self {
             #[cfg(feature = "tls")]
-            Self::Door(peer, _) => *peer,
+            Self::Door(peer, _) => Sender::itself(*peer),
+            Self::Behind(server) => server.sender(head),
+        }
+    }
+
+    /// Says what is wrong with how that was told.
+    fn tell(&self, sender: &Sender, context: &WebContext) {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Door(..) => {}
             Self::Behind(server) => {
-                let now = context.reactor.now();
-                server.sender(head, &context.in_front, now)
+                server.tell(sender, &context.in_front, context.reactor.now());
             }
+        }
+    }
+
+    /// Whose a connection is while nothing is asked on it.
+    fn owner(&self) -> Option<guard::Origin> {
+        match self {
+            Self::Behind(server) if server.is_told => {
+                Some(guard::Origin::of(server.peer.client.ip()))
+            }
+            _ => None,
         }
     }
 
@@ -247,7 +267,27 @@ impl Serving {
         After::Nothing
     }
 
+    /// A web server in front of us may be everybody's: what it asks for one address at a
+    /// time has that address's part of the places.
     async fn answer(&mut self, head: &RequestHead) -> Called {
+        let sender = self.origin.of(head);
+        let origin = guard::Origin::of(sender.peer.client.ip());
+        if let Some(seated) = self.seated.as_mut().filter(|_| sender.is_told)
+            && !seated.belong_to(Some(origin))
+        {
+            self.context.metrics.web_refusals.inc(WebRefusal::Full);
+            return self.exchange.answer(head, 503, BUSY, &[]).await.into();
+        }
+        let called = self.answer_to(head, &sender).await;
+        if let (Called::Answered(_), Some(seated)) = (&called, &mut self.seated)
+            && sender.is_told
+        {
+            seated.belong_to(self.origin.owner());
+        }
+        called
+    }
+
+    async fn answer_to(&mut self, head: &RequestHead, sender: &Sender) -> Called {
         let context = self.context.clone();
         let decision = decide(&context.hosts(), &context.mint, head);
         match decision {
@@ -258,9 +298,10 @@ impl Serving {
             }
             Decision::Call(ticket, call) => {
                 self.prove();
+                self.origin.tell(sender, &context);
                 let caller = Caller {
                     context: &context,
-                    peer: self.origin.of(head, &context),
+                    peer: sender.peer,
                     exchange: &mut self.exchange,
                     head,
                     ticket,
@@ -272,7 +313,7 @@ impl Serving {
                 let answered = self.exchange.answer(head, 404, NO_SITE, &[]);
                 answered.await.into()
             }
-            Decision::Cover => self.show_cover(head).await,
+            Decision::Cover => self.show_cover(head, sender.peer).await,
         }
     }
 
@@ -284,10 +325,10 @@ impl Serving {
     }
 
     /// Lets the site answer.
-    async fn show_cover(&mut self, head: &RequestHead) -> Called {
+    async fn show_cover(&mut self, head: &RequestHead, peer: Peer) -> Called {
         self.origin.become_guest();
         let host = head.fields().only("host").unwrap_or_default();
-        match self.visit_of(host) {
+        match self.visit_of(host, peer) {
             Some((visit, exchange)) => Called::Answered(visit.answer(exchange, head).await),
             None => self.exchange.answer(head, 404, NO_SITE, &[]).await.into(),
         }
@@ -305,21 +346,23 @@ impl Serving {
         }
         // It goes on at the site that has answered what came before.
         let told = told_host(self.exchange.received()).to_vec();
+        let peer = self.origin.peer();
         let found = match &mut self.visit {
             Some((_, visit)) => Some((visit, &mut self.exchange)),
-            None => self.visit_of(&told),
+            None => self.visit_of(&told, peer),
         };
         if let Some((visit, exchange)) = found {
             visit.relay_raw(exchange).await;
         }
     }
 
-    /// The connection's visit at the site of `host`, a new one if it was at another.
-    fn visit_of(&mut self, host: &[u8]) -> Option<(&mut Visit, &mut Exchange)> {
+    /// The connection's visit at the site of `host`, a new one if it was at another; it
+    /// goes on for `peer`.
+    fn visit_of(&mut self, host: &[u8], peer: Peer) -> Option<(&mut Visit, &mut Exchange)> {
         let cover = self.context.cover(host)?;
         let is_there = |(at, _): &(Rc<Cover>, Visit)| Rc::ptr_eq(at, &cover);
         if !self.visit.as_ref().is_some_and(is_there) {
-            let mut visit = cover.visit(self.origin.peer());
+            let mut visit = cover.visit(peer);
             let context = self.context.clone();
             visit.keep_back(Rc::new(move |text| {
                 is_secret(&context.hosts(), &context.mint, text)
@@ -330,6 +373,7 @@ impl Serving {
             self.visit = Some((cover, visit));
         }
         let (_, visit) = self.visit.as_mut()?;
+        visit.go_on_for(peer);
         Some((visit, &mut self.exchange))
     }
 }

@@ -175,6 +175,11 @@ impl Session {
         state.notes.is_empty() && state.out.is_taken()
     }
 
+    /// No client uses it, and nothing waits for its app.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state.borrow().ends == 0 && self.is_taken()
+    }
+
     /// The subscriber that it is of.
     pub(super) fn origin(&self) -> Origin {
         Origin::of(self.peer.client.ip())

@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::WebContext;
+use super::beginnings::Beginnings;
 use super::hosts::Access;
-use super::limits::{self, Bucket};
 use super::session::Session;
 use crate::client::Peer;
 use crate::guard::fair_queue::Origin;
 use crate::metrics::WebEnd;
 use crate::net::Notify;
+use crate::wire::secret::Secret;
 use crate::wire::web::Ticket;
 
 /// How long a session without a WebSocket may be silent.
@@ -34,8 +35,7 @@ pub(super) struct Sessions {
     most: Cell<usize>,
     live: RefCell<HashMap<Ticket, Rc<Session>>>,
     gone: RefCell<HashMap<Ticket, Instant>>,
-    beginnings: RefCell<Bucket>,
-    by_address: RefCell<HashMap<Origin, Bucket>>,
+    beginnings: RefCell<Beginnings<Secret>>,
     begun: Notify,
     has_some: Cell<bool>,
 }
@@ -56,8 +56,7 @@ impl Sessions {
             most: Cell::new(most),
             live: RefCell::default(),
             gone: RefCell::default(),
-            beginnings: RefCell::new(Bucket::new(limits::BEGINNINGS, now)),
-            by_address: RefCell::default(),
+            beginnings: RefCell::new(Beginnings::new(now)),
             begun: Notify::default(),
             has_some: Cell::new(false),
         }
@@ -101,7 +100,7 @@ impl Sessions {
         }
         if context.is_closed.get()
             || self.gone.borrow().len() >= MAX_REMEMBERED
-            || !self.may_begin(peer, context.reactor.now())
+            || !self.may_begin(peer, &access, context.reactor.now())
             || !self.make_room(peer)
         {
             return Begun::Full;
@@ -120,13 +119,10 @@ impl Sessions {
         }
     }
 
-    fn may_begin(&self, peer: Peer, now: Instant) -> bool {
-        let mut by_address = self.by_address.borrow_mut();
-        let rate = limits::BEGINNINGS_OF_ADDRESS;
-        let bucket = by_address
-            .entry(Origin::of(peer.client.ip()))
-            .or_insert_with(|| Bucket::new(rate, now));
-        bucket.take(rate, now) && self.beginnings.borrow_mut().take(limits::BEGINNINGS, now)
+    fn may_begin(&self, peer: Peer, access: &Access, now: Instant) -> bool {
+        let origin = Origin::of(peer.client.ip());
+        let mut beginnings = self.beginnings.borrow_mut();
+        beginnings.take(origin, access.bridge.key.secret, now)
     }
 
     /// Where all places are taken, the one of the address with most goes that was silent
@@ -161,11 +157,9 @@ impl Sessions {
         self.gone
             .borrow_mut()
             .retain(|_, since| now.saturating_duration_since(*since) < MEMORY);
-        let rate = limits::BEGINNINGS_OF_ADDRESS;
-        let mut by_address = self.by_address.borrow_mut();
-        by_address.retain(|_, bucket| !bucket.is_full(rate, now));
+        let has_begun_none = self.beginnings.borrow_mut().forget_old(now);
         let is_empty = self.live.borrow().is_empty() && self.gone.borrow().is_empty();
-        if is_empty && by_address.is_empty() {
+        if is_empty && has_begun_none {
             self.has_some.set(false);
         }
     }

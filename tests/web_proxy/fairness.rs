@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use fake_telegram::client::Kind;
 use fake_telegram::fairness::watch::{Others, Watch};
-use fake_telegram::harness::Route;
+use fake_telegram::harness::{ProxyOptions, Route};
 use fake_telegram::payload::{Command, echo};
 use fake_telegram::wait::{is_emulated, run, within};
 use fake_telegram::web_app::{App, Carrier, Gateway, OPEN, Options, Request, Socket, frame};
@@ -338,5 +338,37 @@ fn a_crowd_of_one_address_leaves_room_for_others() {
         within("an echo", inside.echo(&echo(2, 64))).await.unwrap();
         session.assert_clean();
         assert!(set.proxy.web_app(HOST).page().await.is_ok());
+    });
+}
+
+/// One stranger behind the web server in front takes its part of the connections to the
+/// site, and no other stranger waits for it.
+#[test]
+fn a_stranger_behind_a_web_server_leaves_the_site_to_others() {
+    run(async {
+        // 32 connections to the site, 16 for an address.
+        let few = |o: ProxyOptions| o.set("--max-clients", "256");
+        let set = Set::start_with(Route::Direct, few).await;
+        let attacker = set.app().forwarded_for("198.51.100.7");
+        let mut held = Vec::new();
+        for _ in 0..16 {
+            let mut connection = attacker.connect().await.unwrap();
+            let request = Request::new(&attacker, "GET", "/");
+            let answer = within("an answer", connection.ask(&request)).await.unwrap();
+            assert_eq!(answer.status, 200);
+            held.push(connection);
+        }
+        let other = set.app().forwarded_for("198.51.100.8");
+        let began = Instant::now();
+        let request = Request::new(&other, "GET", "/");
+        assert_eq!(set.ask(&request).await.status, 200);
+        let waited = began.elapsed();
+        assert!(
+            is_emulated() || waited < Duration::from_secs(9),
+            "{waited:?}"
+        );
+        // A connection that has brought the attacker's requests brings this one's too.
+        let answer = within("an answer", held[0].ask(&request)).await.unwrap();
+        assert_eq!(answer.status, 200);
     });
 }

@@ -143,3 +143,47 @@ pub async fn stop(set: Set, carrier: Carrier) {
     assert!(session.violations().is_empty());
     telegram.assert_clean();
 }
+
+/// A stream whose client has said nothing yet is waited for as a client in its handshake
+/// is; sessions without streams end at once.
+#[test]
+fn a_stop_waits_for_streams_that_begin_and_for_no_idle_session() {
+    run(async {
+        for carrier in Carrier::ALL {
+            stop_at_a_beginning(Set::start(Route::Direct).await, carrier).await;
+        }
+    });
+}
+
+pub async fn stop_at_a_beginning(set: Set, carrier: Carrier) {
+    let session = set.app().carrier(carrier).session().await.unwrap();
+    // Its grant shows that the stream before it is open too.
+    let mut late = Inside::open(&session, Kind::Padded, 2);
+    let mut other = Inside::open(&session, Kind::Padded, 2);
+    within("an echo", other.echo(&echo(1, 64))).await.unwrap();
+    drop(other);
+    let idle = set.app().carrier(carrier).session().await.unwrap();
+    let Set {
+        proxy,
+        telegram,
+        origin: _origin,
+        ..
+    } = set;
+    let stopping = proxy.stop();
+    let serving = async {
+        within("an echo", late.echo(&echo(2, 640))).await.unwrap();
+        // The idle one does not wait for it, nor for the time that clients have.
+        let (ended, other) = (idle.until_over(), session.until_over());
+        let first = async { within("an end", ended).await.len() };
+        let second = async {
+            within("another end", other).await;
+            usize::MAX
+        };
+        assert_ne!(smol::future::or(first, second).await, usize::MAX);
+        drop(late);
+        within("its end", session.until_over()).await;
+    };
+    smol::future::zip(stopping, serving).await;
+    assert!(session.violations().is_empty() && idle.violations().is_empty());
+    telegram.assert_clean();
+}

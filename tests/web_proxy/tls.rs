@@ -102,6 +102,15 @@ fn a_stop_lets_answers_come() {
     });
 }
 
+#[test]
+fn a_stop_waits_for_streams_that_begin_and_for_no_idle_session() {
+    run(async {
+        for carrier in Carrier::ALL {
+            life::stop_at_a_beginning(Set::start_by_tls(Route::Direct).await, carrier).await;
+        }
+    });
+}
+
 /// Clients of every kind, apps and strangers.
 #[test]
 fn one_port_has_all() {

@@ -9,7 +9,7 @@ use crate::client;
 use crate::config::{WebConfig, WebHost, WebListen};
 use crate::guard::gate::Gate;
 use crate::http::HttpContext;
-use crate::net::is_local_address;
+use crate::net::{Executor, is_local_address};
 #[cfg(feature = "tls")]
 use crate::web::SiteTls;
 use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers};
@@ -19,6 +19,7 @@ use crate::web::{CoverContext, Directories, Guests, WebContext, WebParts, covers
 pub(super) struct WebPart {
     context: Rc<WebContext>,
     sites: Rc<CoverContext>,
+    executor: Rc<Executor>,
 }
 
 impl WebPart {
@@ -69,7 +70,12 @@ impl WebPart {
         });
         let fronting = &config.sites.fronting;
         context.set_covers(covers(&sites, &config.web, fronting, &directories));
-        Ok(Rc::new(Self { context, sites }))
+        let executor = core.executor.clone();
+        Ok(Rc::new(Self {
+            context,
+            sites,
+            executor,
+        }))
     }
 
     pub(crate) fn context(&self) -> &Rc<WebContext> {
@@ -111,8 +117,12 @@ impl Part for WebPart {
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
         match phase {
             Phase::Close => self.context.close(),
+            Phase::Drain => {
+                let ending = self.context.clone().end_idle();
+                self.executor.spawn(ending).detach();
+            }
             Phase::End => return Some(Box::pin(self.context.end_all())),
-            Phase::Drain | Phase::Save | Phase::Leave => {}
+            Phase::Save | Phase::Leave => {}
         }
         None
     }

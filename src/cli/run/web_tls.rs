@@ -33,11 +33,12 @@ impl WebTlsPart {
         }
         #[cfg(feature = "acme")]
         let challenges = Rc::<Challenges>::default();
-        let sites = clients.sites().clone();
+        let (sites, times) = (clients.sites().clone(), clients.sites().clone());
         let certificates = Certificates::new(CertificatesParts {
             reactor: core.reactor.clone(),
             config: core.settings.web.clone(),
             show: Box::new(move |face| sites.show_own(face)),
+            answered: Box::new(move |name, time| times.own_answered(name, time)),
         });
         let certificates = certificates.map_err(RunError::Certificates)?;
         clients.context().set_door(Door::new(DoorParts {
@@ -48,6 +49,7 @@ impl WebTlsPart {
             challenges: challenges.clone(),
             web: web.context().clone(),
             sites: core.settings.sites.clone(),
+            clients: core.settings.clients.clone(),
         }));
         Ok(Rc::new(Self {
             #[cfg(feature = "acme")]

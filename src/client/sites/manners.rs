@@ -8,6 +8,8 @@ use std::time::Duration;
 #[cfg(feature = "check")]
 pub(super) use measured::*;
 
+use crate::wire::after_flight::JudgesAs;
+
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::client) enum How {
@@ -40,6 +42,8 @@ pub(in crate::client) struct Manners {
     pub(crate) unfinished: Option<Ending>,
     /// What comes instead cannot be decrypted.
     pub(crate) garbled: Option<Ending>,
+    /// When that is so.
+    pub(crate) judges_as: JudgesAs,
 }
 
 /// Deadlines that differ by less are one.
@@ -166,7 +170,7 @@ mod tests {
             partial: after(60_001),
             late: after(60_020),
             unfinished: after(60_030),
-            garbled: None,
+            ..Manners::default()
         };
         assert_eq!(manners.wordless(&[0x16], false), after(60_001));
         assert_eq!(manners.answered(), after(60_030));

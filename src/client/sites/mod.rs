@@ -58,7 +58,7 @@ pub(super) use guests::{Guest, Judgement, MAX_UNREAD};
 use loops::Loops;
 pub(super) use manners::{Ending, How, Manners};
 #[cfg(feature = "tls")]
-pub(crate) use own::OwnFace;
+pub(crate) use own::{OwnFace, SHAKE_LIMIT};
 #[cfg(feature = "check")]
 pub(crate) use probe::Examined;
 use profile_file::Flaw;
@@ -306,12 +306,24 @@ impl Sites {
         self.own.show(face);
     }
 
+    /// An answer of its host of this name took so long.
+    #[cfg(feature = "tls")]
+    pub(crate) fn own_answered(&self, name: &Domain, time: Duration) {
+        self.own.answered(name, time);
+    }
+
+    /// Whoever asks for no host of it meets it all the same.
+    #[cfg(feature = "tls")]
+    fn is_own_face(&self) -> bool {
+        self.config
+            .with(|config| config.fronting.choice == FrontingChoice::Own)
+    }
+
     /// How the site of `domain` answers, if it was asked.
     pub(super) fn profile(&self, domain: &Domain) -> Option<FlightProfile> {
         #[cfg(feature = "tls")]
         {
-            let is_only = |config: &SiteConfig| config.fronting.choice == FrontingChoice::Own;
-            if let Some(own) = self.own.profile(domain, self.config.with(is_only)) {
+            if let Some(own) = self.own.profile(domain, self.is_own_face()) {
                 return Some(own);
             }
         }
@@ -358,14 +370,23 @@ impl Sites {
     /// How long a stranger with a hello for `domain` would wait for the answer;
     /// `None`: not to speak of.
     pub(super) fn answer_time(&self, domain: &Domain) -> Option<Duration> {
-        let place = self.config.with(|config| config.place_for(Some(domain)))?;
         let mut random = [0; 4];
         fill_random(&mut random);
-        self.book.answer_time(&place, u32::from_ne_bytes(random))
+        let random = u32::from_ne_bytes(random);
+        #[cfg(feature = "tls")]
+        if let Some(own) = self.own.answer_time(domain, self.is_own_face(), random) {
+            return own;
+        }
+        let place = self.config.with(|config| config.place_for(Some(domain)))?;
+        self.book.answer_time(&place, random)
     }
 
     /// How the site of `domain` ends connections.
     pub(super) fn manners(&self, domain: &Domain) -> Rc<Manners> {
+        #[cfg(feature = "tls")]
+        if let Some(own) = self.own.manners(domain, self.is_own_face()) {
+            return own;
+        }
         let place = self.config.with(|config| config.place_for(Some(domain)));
         let manners = place.map(|place| self.book.manners(&place));
         manners.unwrap_or_default()

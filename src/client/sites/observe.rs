@@ -9,6 +9,7 @@ use super::manners::{Ending, How, LATE, MAX_LOOK, MAX_WORD, Manners};
 use super::probe::QUIET;
 use super::{MAX_MODELS, Site, Sites};
 use crate::net::{Jitter, Socket, fill_random};
+use crate::wire::after_flight::JudgesAs;
 use crate::wire::proxy_protocol::LOCAL_V2;
 use crate::wire::secret::Domain;
 use crate::wire::site_flight;
@@ -101,6 +102,7 @@ impl Sites {
             late,
             unfinished,
             garbled,
+            judges_as: JudgesAs::default(),
         }
     }
 

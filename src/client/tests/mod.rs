@@ -5,6 +5,8 @@ mod farewells;
 mod handshakes;
 mod lines;
 mod openings;
+#[cfg(feature = "tls")]
+mod own_face;
 mod places;
 mod pressure;
 mod relays;

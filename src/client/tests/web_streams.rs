@@ -408,8 +408,12 @@ fn silent_streams_take_no_place() {
             .map(|_| WebApp::open(&world, Transport::Padded, &SECRET))
             .collect();
         let _client = WebApp::connect(&world, Transport::Padded).await;
-        assert_eq!(world.context.connections(), 1);
+        assert_eq!(world.metrics.clients.get(), 1);
+        // A stop waits for them all the same.
+        assert_eq!(world.context.connections(), 51);
         drop(silent);
+        let is_alone = || world.context.connections() == 1;
+        world.until("the silent ones are gone", is_alone).await;
     });
 }
 

@@ -20,7 +20,7 @@ use crate::tls::{Judge, Peer, TlsContext, provider};
 use crate::wire::dc::DcId;
 use crate::wire::obfuscated2::{HEADER_LEN, accept, dial_fast};
 use crate::wire::secret::Secret;
-use crate::wire::transport::MAX_PACKET;
+use crate::wire::transport::{MAX_PACKET, Transport};
 use Transport::*;
 
 const HOST: &str = "kws2.web.telegram.org";

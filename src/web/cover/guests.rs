@@ -77,20 +77,32 @@ impl Guests {
     }
 
     fn take(self: &Rc<Self>, address: IpAddr) -> Option<Guest> {
-        let address = network(address);
-        let most = self.most.get();
-        let of_address = (most / ADDRESS_PART).max(MIN_OF_ADDRESS);
-        let mut by_address = self.by_address.borrow_mut();
-        let there = by_address.get(&address).copied().unwrap_or_default();
-        if self.count.get() >= most || there >= of_address {
+        if self.count.get() >= self.most.get() || !self.count_in(network(address)) {
             return None;
         }
-        by_address.insert(address, there + 1);
         self.count.set(self.count.get() + 1);
         Some(Guest {
             guests: self.clone(),
-            address,
+            address: network(address),
         })
+    }
+
+    /// One more of this address, if it may have that.
+    fn count_in(&self, address: IpAddr) -> bool {
+        let of_address = (self.most.get() / ADDRESS_PART).max(MIN_OF_ADDRESS);
+        let mut by_address = self.by_address.borrow_mut();
+        let there = by_address.entry(address).or_default();
+        let may = *there < of_address;
+        *there += usize::from(may);
+        may
+    }
+
+    fn count_out(&self, address: IpAddr) {
+        let mut by_address = self.by_address.borrow_mut();
+        match by_address.get_mut(&address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(by_address.remove(&address)),
+        }
     }
 
     /// A guest from there got no place: so it is where a site leads back to us by somebody
@@ -110,18 +122,27 @@ impl Guests {
     }
 }
 
+impl Guest {
+    /// It is one of `address` from here on, if that may have one more.
+    pub(super) fn pass_to(&mut self, address: IpAddr) -> bool {
+        let address = network(address);
+        if address == self.address {
+            return true;
+        }
+        let may = self.guests.count_in(address);
+        if may {
+            self.guests.count_out(self.address);
+            self.address = address;
+        }
+        may
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
         let guests = &self.guests;
         guests.count.set(guests.count.get().saturating_sub(1));
-        let mut by_address = guests.by_address.borrow_mut();
-        match by_address.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => {
-                by_address.remove(&self.address);
-            }
-        }
-        drop(by_address);
+        guests.count_out(self.address);
         guests.left.notify_first(WOKEN);
     }
 }
@@ -183,5 +204,10 @@ mod tests {
         assert!(guests.take(address(201)).is_some());
         drop(inside);
         assert!(guests.by_address.borrow().is_empty() && guests.count.get() == 0);
+        let mut inside: Vec<_> = (0..25).filter_map(|_| guests.take(address(1))).collect();
+        let mut other = guests.take(address(2)).unwrap();
+        assert!(!other.pass_to(address(1)), "it has its part");
+        assert!(inside[0].pass_to(address(3)) && other.pass_to(address(1)));
+        assert_eq!(guests.by_address.borrow().len(), 2);
     }
 }

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 
@@ -9,16 +10,27 @@ pub(super) struct KeptConnection {
     pub(super) connection: Rc<Connection>,
     /// Has come and is not handed on.
     pub(super) received: Vec<u8>,
-    _guest: Guest,
+    guest: Guest,
+    /// Whom the site was told of, if it is told of anybody.
+    told: Option<SocketAddr>,
 }
 
 impl KeptConnection {
-    pub(super) fn new(connection: Connection, guest: Guest) -> Self {
+    /// For a client of which the site was `told`.
+    pub(super) fn new(connection: Connection, guest: Guest, told: Option<SocketAddr>) -> Self {
         Self {
             connection: Rc::new(connection),
             received: Vec::new(),
-            _guest: guest,
+            guest,
+            told,
         }
+    }
+
+    /// What is asked on it is `client`'s from here on, if the site knows of no other one
+    /// and this one may have a connection more.
+    pub(super) fn pass_to(&mut self, client: SocketAddr) -> bool {
+        let knows_other = self.told.is_some_and(|told| told.ip() != client.ip());
+        !knows_other && self.guest.pass_to(client.ip())
     }
 
     /// The site has ended it, as far as is known.

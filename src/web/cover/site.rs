@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -78,6 +79,11 @@ impl Site {
             proxy_protocol,
             trouble: Trouble::new(LOG_PERIOD),
         }
+    }
+
+    /// Whom it is told of on a connection for `client`.
+    pub(super) fn told(&self, client: SocketAddr) -> Option<SocketAddr> {
+        self.proxy_protocol.then_some(client)
     }
 
     /// A connection to it for a client.

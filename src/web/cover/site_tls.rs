@@ -8,17 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::client::Resumption;
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{ClientConfig, Error, RootCertStore};
 
 use super::site_failure::SiteFailure;
 use crate::http::{Connection, HttpContext};
 use crate::net::{Rope, Socket};
 use crate::tls::{
-    self, Batch, Judge, Listener, Peer, TlsContext, TlsStream, WEB_VERSIONS, web_provider,
+    self, Batch, Judge, Named, Peer, Shown, TlsContext, TlsStream, Trust, in_short, web_client,
 };
 
 /// For the whole handshake.
@@ -59,30 +57,14 @@ impl SiteTls {
 
 impl Made {
     fn new(batch: Batch, roots: Arc<RootCertStore>) -> Result<Self, Error> {
-        let public = WebPkiServerVerifier::builder_with_provider(roots, web_provider()).build();
-        let public = public.map_err(|error| Error::General(error.to_string()))?;
+        let tickets = || Resumption::in_memory_sessions(TICKETS_OF);
         Ok(Self {
             batch,
-            named: config(public)?,
-            local: config(Arc::new(Anybody))?,
+            named: web_client(Named::new(roots)?, tickets())?,
+            local: web_client(Anybody, tickets())?,
             judge: Rc::new(Plainly),
         })
     }
-}
-
-fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<Arc<ClientConfig>, Error> {
-    let mut config = ClientConfig::builder_with_provider(web_provider())
-        .with_protocol_versions(WEB_VERSIONS)?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config.resumption = Resumption::in_memory_sessions(TICKETS_OF);
-    config.require_ems = true;
-    // The records behind a handshake of TLS 1.3 are ours.
-    config.enable_secret_extraction = true;
-    config.key_log = Arc::new(Listener);
-    Ok(Arc::new(config))
 }
 
 /// Shakes hands with the site of `name` on `socket`. `is_local`: what speaks there is on
@@ -153,9 +135,6 @@ fn failure(error: tls::Error) -> SiteFailure {
     }
 }
 
-/// Letters of what is wrong with a site, as far as it is told.
-const MAX_WHY: usize = 200;
-
 /// Says what rustls says, in short.
 struct Plainly;
 
@@ -165,48 +144,16 @@ impl Judge for Plainly {
     }
 
     fn explain(&self, error: &Error) -> String {
-        error.to_string().chars().take(MAX_WHY).collect()
+        in_short(error)
     }
 }
 
-/// Takes any certificate whose key its owner has.
+/// Trusts whoever has a certificate.
 #[derive(Debug)]
 struct Anybody;
 
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = web_provider().signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = web_provider().signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = web_provider().signature_verification_algorithms;
-        algorithms.supported_schemes()
+impl Trust for Anybody {
+    fn judge(&self, _: &Shown<'_>, _: &ServerName<'_>, _: UnixTime) -> Result<(), Error> {
+        Ok(())
     }
 }

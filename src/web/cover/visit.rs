@@ -66,6 +66,11 @@ impl Visit {
         self.is_shared = true;
     }
 
+    /// What is asked next is this client's, of the web server's that it comes by.
+    pub(crate) fn go_on_for(&mut self, peer: Peer) {
+        self.peer = peer;
+    }
+
     /// The next request. Where the site ends its connection meanwhile, as sites do with
     /// those that are idle, and has answered the last request, so does the client's end.
     pub(crate) async fn next(&mut self, exchange: &mut Exchange) -> Incoming {
@@ -177,9 +182,10 @@ impl Visit {
         relay.bounded(watch, answer).run().await;
     }
 
-    /// The connection that is kept, if it can be asked.
+    /// The connection that is kept, if it can be asked for this client.
     fn take_kept(&mut self) -> Option<KeptConnection> {
-        self.kept.take().filter(|kept| !kept.has_ended())
+        let mut kept = self.kept.take().filter(|kept| !kept.has_ended())?;
+        kept.pass_to(self.peer.client).then_some(kept)
     }
 
     /// A new one, or the status that tells that there is none.
@@ -193,7 +199,8 @@ impl Visit {
         };
         let connected = site.connect(context, self.peer).await;
         let connection = connected.map_err(|failure| failure.status())?;
-        Ok(KeptConnection::new(connection, guest))
+        let told = site.told(self.peer.client);
+        Ok(KeptConnection::new(connection, guest, told))
     }
 }
 

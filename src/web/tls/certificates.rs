@@ -24,8 +24,14 @@ use crate::wire::secret::Domain;
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
+/// An answer that takes longer is worth another key.
+const SLOW: Duration = Duration::from_millis(50);
+
 /// A certificate that stays comes nearer to its end.
 const JUDGE_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// Who learns how long an answer of a host took.
+pub(crate) type Answered = Box<dyn Fn(&Domain, Duration)>;
 
 /// The parts that [`Certificates`] are made of.
 pub(crate) struct CertificatesParts {
@@ -33,6 +39,8 @@ pub(crate) struct CertificatesParts {
     pub(crate) config: Live<WebConfig>,
     /// Learns how these hosts answer, whenever that is another way.
     pub(crate) show: Box<dyn Fn(OwnFace)>,
+    /// Learns now and then how long an answer of one of them takes.
+    pub(crate) answered: Answered,
 }
 
 /// See the module.
@@ -40,6 +48,7 @@ pub(crate) struct Certificates {
     reactor: Rc<Reactor>,
     config: Live<WebConfig>,
     show: Box<dyn Fn(OwnFace)>,
+    answered: Answered,
     tickets: Arc<dyn ProducesTickets>,
     /// What `hosts` are of.
     taken: RefCell<Rc<WebConfig>>,
@@ -94,6 +103,10 @@ struct Host {
     shown: Option<Arc<HostCertificate>>,
     /// What the log said of it last.
     said: Vec<Concern>,
+    /// How long an answer took at the last look.
+    time: Option<Duration>,
+    /// That this is long was said.
+    is_slow: bool,
 }
 
 impl Host {
@@ -111,6 +124,8 @@ impl Host {
                     seen: None,
                     shown: None,
                     said: Vec::new(),
+                    time: None,
+                    is_slow: false,
                 });
             }
         }
@@ -125,8 +140,15 @@ impl Host {
         self.files.is_own && error.kind() == io::ErrorKind::NotFound
     }
 
-    fn task(&self, is_wanted: bool, is_due: bool, now: i64) -> Task {
+    fn task(
+        &self,
+        is_wanted: bool,
+        is_due: bool,
+        now: i64,
+        tickets: &Arc<dyn ProducesTickets>,
+    ) -> Task {
         Task {
+            tickets: tickets.clone(),
             host: self.name.as_str().to_owned(),
             files: self.files.clone(),
             seen: self.seen.clone().filter(|_| !is_wanted),
@@ -143,7 +165,7 @@ impl Certificates {
         let tickets = tls::tickets().map_err(CertificatesError::Tickets)?;
         let taken = parts.config.get();
         let now = parts.reactor.clock().unix() as i64;
-        let (hosts, warnings) = read(&taken, now)?;
+        let (hosts, warnings) = read(&taken, now, &tickets)?;
         for warning in warnings {
             warn!("{warning}");
         }
@@ -157,6 +179,7 @@ impl Certificates {
             reactor: parts.reactor,
             config: parts.config,
             show: parts.show,
+            answered: parts.answered,
             tickets,
             taken: RefCell::new(taken),
             hosts: RefCell::new(hosts),
@@ -167,6 +190,7 @@ impl Certificates {
             wanted: Notify::default(),
         });
         certificates.show();
+        certificates.tell_times();
         Ok(certificates)
     }
 
@@ -233,6 +257,7 @@ impl Certificates {
             if let Some(known) = known.map(|at| old.swap_remove(at)) {
                 host.seen = known.seen.filter(|_| known.files == host.files);
                 (host.shown, host.said) = (known.shown, known.said);
+                host.is_slow = known.is_slow;
             }
         }
     }
@@ -246,7 +271,7 @@ impl Certificates {
         }
         let tasks: Vec<Task> = {
             let hosts = self.hosts.borrow();
-            let task = |host: &Host| host.task(is_wanted, is_due, now);
+            let task = |host: &Host| host.task(is_wanted, is_due, now, &self.tickets);
             hosts.iter().map(task).collect()
         };
         let names: Vec<_> = tasks.iter().map(|task| task.host.clone()).collect();
@@ -277,12 +302,23 @@ impl Certificates {
                     Some(Err(error)) => keep_old(host, &error.to_string()),
                     None => {}
                 }
-                for line in news(host, found.concerns, now) {
+                host.time = found.time;
+                let news = news(host, found.concerns, now);
+                for line in news.into_iter().chain(slowness(host)) {
                     warn!("{line}");
                 }
             }
         }
         self.show();
+        self.tell_times();
+    }
+
+    fn tell_times(&self) {
+        for host in self.hosts.borrow().iter() {
+            if let Some(time) = host.time {
+                (self.answered)(&host.name, time);
+            }
+        }
     }
 
     /// Handshakes are made with what the hosts have now, and answers to ee clients look so.
@@ -326,14 +362,19 @@ impl Certificates {
 
 /// What a start would warn of with these hosts, or why it would fail. Blocks.
 pub(crate) fn examine(config: &WebConfig) -> Result<Vec<String>, CertificatesError> {
-    read(config, x509::now()).map(|(_, warnings)| warnings)
+    let tickets = tls::tickets().map_err(CertificatesError::Tickets)?;
+    read(config, x509::now(), &tickets).map(|(_, warnings)| warnings)
 }
 
 /// The hosts with what they show, and what is to be said of that. Blocks.
-fn read(config: &WebConfig, now: i64) -> Result<(Vec<Host>, Vec<String>), CertificatesError> {
+fn read(
+    config: &WebConfig,
+    now: i64,
+    tickets: &Arc<dyn ProducesTickets>,
+) -> Result<(Vec<Host>, Vec<String>), CertificatesError> {
     let (mut hosts, mut warnings) = (Host::all(config), Vec::new());
     for host in &mut hosts {
-        let found = host.task(true, true, now).look();
+        let found = host.task(true, true, now, tickets).look();
         host.seen = Some(found.stamps);
         host.shown = match found.read {
             Some(Ok(read)) => Some(read),
@@ -346,7 +387,9 @@ fn read(config: &WebConfig, now: i64) -> Result<(Vec<Host>, Vec<String>), Certif
             Some(Err(error)) => return Err(CertificatesError::Bad(host.name.clone(), error)),
             None => None,
         };
+        host.time = found.time;
         warnings.extend(news(host, found.concerns, now));
+        warnings.extend(slowness(host));
     }
     Ok((hosts, warnings))
 }
@@ -366,6 +409,21 @@ fn keep_old(host: &Host, why: &str) {
         ),
         None => warn!("{name} has no certificate, so it is not served: {why}"),
     }
+}
+
+/// What there is to say once of a key that takes long.
+fn slowness(host: &mut Host) -> Option<String> {
+    let time = host.time.filter(|time| *time >= SLOW)?;
+    let is_news = !std::mem::replace(&mut host.is_slow, true);
+    is_news.then(|| {
+        format!(
+            "the certificate of {}: an answer with its key takes {} ms on this machine, nobody \
+             else is served meanwhile, and ee clients wait as long (500 ms at most): get one with \
+             an ECDSA key (certbot --key-type ecdsa)",
+            host.name,
+            time.as_millis()
+        )
+    })
 }
 
 /// What the log has not said yet, a line for each concern.

@@ -3,11 +3,10 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::Certificates;
-use crate::client::{WebDoor, WebVisitor};
-use crate::config::{FrontingChoice, SiteConfig};
+use crate::client::{SHAKE_LIMIT, WebDoor, WebVisitor};
+use crate::config::{ClientConfig, FrontingChoice, SiteConfig};
 use crate::http::Connection;
 use crate::net::{Live, Reactor, Scratch, Socket};
 use crate::tls::{self, AcceptContext};
@@ -18,9 +17,6 @@ use crate::wire::client_hello::{self, Parsed};
 use crate::wire::fake_tls::{DECODE_ERROR_ALERT, UNRECOGNIZED_NAME_ALERT};
 use crate::wire::secret::Domain;
 
-/// For the handshake, from when the connection was accepted.
-const SHAKE_LIMIT: Duration = Duration::from_secs(10);
-
 /// The parts that a [`Door`] is made of.
 pub(crate) struct DoorParts {
     pub(crate) reactor: Rc<Reactor>,
@@ -30,6 +26,7 @@ pub(crate) struct DoorParts {
     pub(crate) challenges: Rc<Challenges>,
     pub(crate) web: Rc<WebContext>,
     pub(crate) sites: Live<SiteConfig>,
+    pub(crate) clients: Live<ClientConfig>,
 }
 
 /// See the module.
@@ -93,7 +90,10 @@ impl DoorParts {
         // In a box: what comes of it needs none of it any more.
         let shaken = {
             let shaking = Box::pin(tls::accept(&self.accept, &config, &socket, &received));
-            let limit = (accepted + SHAKE_LIMIT).saturating_duration_since(self.reactor.now());
+            // As long as clients have for theirs.
+            let of_clients = self.clients.with(|config| config.handshake_timeout);
+            let until = accepted + of_clients.max(SHAKE_LIMIT);
+            let limit = until.saturating_duration_since(self.reactor.now());
             self.reactor.timeout(limit, shaking).await
         };
         drop((received, config, self));

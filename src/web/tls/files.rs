@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use rustls::server::ProducesTickets;
 
 use crate::config::CertificateFiles;
-use crate::tls::{CertificateError, Concern, HostCertificate, public_roots};
+use crate::tls::{CertificateError, Concern, HostCertificate, answer_time, public_roots};
 
 /// By what a file is known to be the one that was read: another one has another number,
 /// one that was written over another time or length. `None`: there is none.
@@ -40,6 +42,7 @@ pub(super) struct Task {
     pub(crate) is_due: bool,
     /// In seconds since 1970.
     pub(crate) now: i64,
+    pub(crate) tickets: Arc<dyn ProducesTickets>,
 }
 
 /// What somebody saw who looked.
@@ -49,6 +52,8 @@ pub(super) struct Found {
     pub(crate) read: Option<Result<Arc<HostCertificate>, CertificateError>>,
     /// About what is shown from here on, if that was judged.
     pub(crate) concerns: Option<Vec<Concern>>,
+    /// How long an answer with it takes.
+    pub(crate) time: Option<Duration>,
 }
 
 impl Task {
@@ -63,8 +68,13 @@ impl Task {
         let judged = new.or(self.shown.as_ref().filter(|_| self.is_due));
         let concerns =
             |shown: &Arc<HostCertificate>| shown.concerns(&self.host, &public_roots(), self.now);
+        let timed = |shown: &Arc<HostCertificate>| {
+            let name = self.host.parse().ok()?;
+            answer_time(shown.certified(), &self.tickets, &name)
+        };
         Found {
             stamps,
+            time: new.or(self.shown.as_ref()).and_then(timed),
             concerns: judged.map(concerns),
             read,
         }

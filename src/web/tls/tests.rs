@@ -45,6 +45,7 @@ impl World {
         let parts = CertificatesParts {
             reactor: reactor.clone(),
             config: config.clone(),
+            answered: Box::new(|_, _| {}),
             show: Box::new({
                 let shown = shown.clone();
                 move |face| shown.borrow_mut().push(face)
@@ -182,6 +183,7 @@ fn without_a_certificate_nothing_begins() {
     let reactor = Reactor::virtual_time().unwrap();
     let missing = std::path::Path::new("/nonexistent");
     let parts = CertificatesParts {
+        answered: Box::new(|_, _| {}),
         reactor,
         config: Live::new(WebConfig {
             hosts: vec![host(missing, HOST)],

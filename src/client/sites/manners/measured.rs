@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{Ending, How, Manners};
 use crate::clock::millis;
 use crate::config::SitePlace;
+use crate::wire::after_flight::JudgesAs;
 
 /// The name of the file in the data directory: a line each site, as in
 /// `1795867200 60050f 60051f 60050f 60055f 0+19f www.example.com:443`: when it was asked
@@ -35,6 +36,7 @@ impl Manners {
             late: longer(self.late, later.late),
             unfinished: longer(self.unfinished, later.unfinished),
             garbled: garbled.min_by_key(|end| end.after),
+            judges_as: self.judges_as,
         }
     }
 
@@ -68,6 +70,7 @@ pub(crate) fn read_line(line: &str) -> Option<(u64, Manners, SitePlace)> {
         late: ending()?,
         unfinished: ending()?,
         garbled: ending()?,
+        judges_as: JudgesAs::default(),
     };
     Some((asked, manners, words.next()?.parse().ok()?))
 }
@@ -114,6 +117,7 @@ mod tests {
                 record: Some(19),
                 ..end(0, How::Fin)
             }),
+            judges_as: JudgesAs::default(),
         }
     }
 
