@@ -284,15 +284,17 @@ async fn web_sessions(
     sessions
 }
 
-/// What there is more at most while an app reads some of a long answer, a little at a time.
+/// What there is more at most while an app reads some of a long answer, at 1 MB/s.
 async fn read_slowly(proxy: &Proxy, app: &mut Bulk) -> u64 {
     let before = proxy.resident_memory();
     let wish = app.begin_download(1_000_000_000, 500_000);
     within("a wish", wish).await.unwrap();
+    let began = Instant::now();
     let (mut most, mut read) = (0, 0);
-    while read < 4_000_000 {
+    while read < 5_000_000 {
         read += within("bytes", app.receive()).await.unwrap();
-        smol::Timer::after(Duration::from_millis(10)).await;
+        let is_due = began + Duration::from_micros(read as u64);
+        smol::Timer::at(is_due).await;
         most = most.max(proxy.resident_memory().saturating_sub(before));
     }
     most
