@@ -20,6 +20,11 @@ core=(session migration captures)
 core_full=(split_tls)
 # Many clients, and all that a link carries.
 more=(multiplex split)
+# Of the WEB proxy, words in the names of its tests: pages, requests, what strangers see,
+# sessions by both carriers, by a web server and, with the full build, by TLS.
+web=(carriers:: page:: requests:: strictness:: cover:: sessions::direct_by tls::direct)
+# And all else there is of it but load.
+web_more=(life:: limits:: reference:: sessions:: split:: tls::one tls::m tls::a_stop tls::hosts)
 
 wanted=${1:-all} suite=${2:-whole}
 case $suite in whole | core) ;; *) echo "cross/test.sh: unknown suite '$suite': whole or core" >&2; exit 2 ;; esac
@@ -52,6 +57,8 @@ main() {
                 ;;
             mips-*)
                 step "integration tests on $target, lite" integration_tests lite file session
+                step "WEB proxy on $target" integration_tests full url web_proxy -- "${web[@]}" "${web_more[@]}"
+                step "WEB proxy on $target, lite" integration_tests lite file web_proxy -- "${web[@]}" "${web_more[@]}"
                 step "unit tests on $target" unit_tests "$target"
                 ;;
         esac
@@ -77,7 +84,11 @@ core_of() {
     esac
     case $1 in
         x86_64-*) step "memory and more of $1, lite" integration_tests lite file memory test_run log_streams ;;
-        mips-*) step "more integration tests on $1" integration_tests full url migration captures ;;
+        mips-*)
+            step "more integration tests on $1" integration_tests full url migration captures
+            step "WEB proxy on $1" integration_tests full url web_proxy -- "${web[@]}"
+            ;;
+        mipsel-*) step "WEB proxy on $1, lite" integration_tests lite file web_proxy -- sessions::direct_by_websocket ;;
     esac
 }
 
@@ -121,15 +132,22 @@ step() {
 
 binary() { echo "$ROOT/target/cross/bin/smol-mtproxy-$target-minimal-$1"; }
 
-# integration_tests FEATURES LISTS TEST...: the host's own tests, driving the
-# emulated binary. Without TLS it takes Telegram's lists from files.
+# integration_tests FEATURES LISTS TEST... [-- WORD...]: the host's own tests, driving the
+# emulated binary; of these those with one of the words in their names. Without TLS it
+# takes Telegram's lists from files.
 integration_tests() (
     export SMOL_MTPROXY_BIN SMOL_MTPROXY_LISTS=$2
     SMOL_MTPROXY_BIN=$(binary "$1")
     runner=$(emulator "$target")
     [ -z "$runner" ] || export SMOL_MTPROXY_RUNNER=$runner
     shift 2
-    cd "$ROOT" && sh tests/none_left.sh sh cross/rust.sh cargo test --locked --no-fail-fast "${@/#/--test=}"
+    local programs=()
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        programs+=("--test=$1")
+        shift
+    done
+    cd "$ROOT" &&
+        sh tests/none_left.sh sh cross/rust.sh cargo test --locked --no-fail-fast "${programs[@]}" "$@"
 )
 
 # The rooms that are bytes and numbers only; the others' tests have clocks and

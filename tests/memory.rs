@@ -9,9 +9,9 @@ use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
 use fake_telegram::harness::{self, ControlGroup, Proxy, ProxyOptions, Route, Secured, Split};
 use fake_telegram::payload::{Command, echo};
-#[cfg(feature = "tls")]
 use fake_telegram::telegram::FakeTelegram;
 use fake_telegram::wait::{run, within};
+use fake_telegram::web_app::{Bulk, Options as WebApp};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -21,6 +21,9 @@ const CLIENTS: usize = 1000;
 const BEFORE: usize = 500;
 #[cfg(feature = "tls")]
 const WEB_CLIENTS: usize = 300;
+
+const WEB_HOST: &str = "proxy.example.com";
+const WEB_SESSIONS: usize = 500;
 
 /// Bytes that an idle proxy may take, and one with a thousand idle clients.
 fn limits() -> (u64, u64) {
@@ -159,6 +162,142 @@ fn a_web_front_takes_little_more() {
         drop(clients);
         telegram.assert_clean();
     });
+}
+
+/// Apps of the WEB proxy: a session with a stream, ten streams more in it, and what goes to
+/// an app that is slow to take it, which stays where it came from.
+#[test]
+fn web_sessions_take_little() {
+    let _alone = alone();
+    run(async {
+        let telegram = FakeTelegram::start(Default::default()).unwrap();
+        let start = async || {
+            let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct);
+            let site = options.directory().join("site");
+            std::fs::create_dir(&site).unwrap();
+            for_web(options).web(WEB_HOST, site.display()).start().await
+        };
+        let app = |proxy: &Proxy, group: u8| {
+            let app = proxy.web_app(WEB_HOST);
+            app.forwarded_for(&format!("192.0.2.{group}"))
+        };
+        weigh_web_sessions(start, &app).await;
+        telegram.assert_clean();
+    });
+}
+
+/// The same by TLS, which has keys and records.
+#[cfg(feature = "tls")]
+#[test]
+fn web_sessions_by_tls_take_little() {
+    use fake_telegram::web_front::Authority;
+    // The binary may be the small build.
+    if std::env::var_os("SMOL_MTPROXY_LISTS").is_some_and(|from| from == "file") {
+        return;
+    }
+    let _alone = alone();
+    run(async {
+        let telegram = FakeTelegram::start(Default::default()).unwrap();
+        let authority = Authority::at_length();
+        let start = async || {
+            let options = ProxyOptions::new(built_binary!(), &telegram, Route::Direct);
+            let options = for_web(options).web_by_tls(WEB_HOST, &authority);
+            options.start().await
+        };
+        let app = |proxy: &Proxy, group: u8| {
+            let app = proxy.web_app_by_tls(WEB_HOST, &authority);
+            app.source([127, 0, 2, group].into())
+        };
+        weigh_web_sessions(start, &app).await;
+        telegram.assert_clean();
+    });
+}
+
+fn for_web(options: ProxyOptions) -> ProxyOptions {
+    small(options).set("--max-clients", 4 * CLIENTS)
+}
+
+/// `app` is one at the address of a group of a hundred.
+async fn weigh_web_sessions(start: impl AsyncFn() -> Proxy, app: &dyn Fn(&Proxy, u8) -> WebApp) {
+    let proxy = start().await;
+    let limit = 8 * MIB;
+    let grown = grown_by(&proxy, app, WEB_SESSIONS, 1, limit).await;
+    let each = grown / WEB_SESSIONS as u64;
+    println!("{each} bytes for a session with a stream");
+    assert!(grown <= limit && each <= 12 * KIB, "{grown} bytes");
+
+    let mut slow = web_sessions(&proxy, app, 200, 1, 1).await;
+    let grown = read_slowly(&proxy, &mut slow[0]).await;
+    println!("{} KiB for a slow reader", grown / KIB);
+    assert!(grown <= MIB, "{grown} bytes");
+
+    let (few, further) = (WEB_SESSIONS / 5, WEB_SESSIONS as u64 / 5 * 10);
+    let theirs = each * few as u64;
+    let limit = theirs + further * 2 * KIB;
+    let grown = grown_by(&start().await, app, few, 11, limit).await;
+    println!(
+        "{} bytes for one more",
+        grown.saturating_sub(theirs) / further
+    );
+    assert!(grown <= limit, "{grown} bytes");
+}
+
+/// By how much resident memory has grown once so many sessions are idle, if that is no more
+/// than `limit`; at last all the same.
+async fn grown_by(
+    proxy: &Proxy,
+    app: &dyn Fn(&Proxy, u8) -> WebApp,
+    sessions: usize,
+    streams: usize,
+    limit: u64,
+) -> u64 {
+    // What all of them use is made by some of them.
+    let first = web_sessions(proxy, app, 1, 10, 2).await;
+    let before = proxy.resident_memory();
+    let open = web_sessions(proxy, app, 2, sessions, streams).await;
+    // They hibernate after a second.
+    smol::Timer::after(Duration::from_secs(2)).await;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let grown = || proxy.resident_memory().saturating_sub(before);
+    while grown() > limit && Instant::now() < deadline {
+        smol::Timer::after(Duration::from_millis(100)).await;
+    }
+    let grown = grown();
+    drop((first, open));
+    grown
+}
+
+/// Sessions that have been served in each stream; each hundred of them is of an address.
+async fn web_sessions(
+    proxy: &Proxy,
+    app: &dyn Fn(&Proxy, u8) -> WebApp,
+    group: u8,
+    count: usize,
+    streams: usize,
+) -> Vec<Bulk> {
+    let mut sessions = Vec::with_capacity(count);
+    for number in 0..count {
+        let app = app(proxy, group + (number / 100) as u8);
+        let session = within("a session", Bulk::open(&app, streams)).await;
+        sessions.push(session.unwrap());
+    }
+    sessions
+}
+
+/// What there is more at most while an app reads some of a long answer, at 1 MB/s.
+async fn read_slowly(proxy: &Proxy, app: &mut Bulk) -> u64 {
+    let before = proxy.resident_memory();
+    let wish = app.begin_download(1_000_000_000, 500_000);
+    within("a wish", wish).await.unwrap();
+    let began = Instant::now();
+    let (mut most, mut read) = (0, 0);
+    while read < 5_000_000 {
+        read += within("bytes", app.receive()).await.unwrap();
+        let is_due = began + Duration::from_micros(read as u64);
+        smol::Timer::at(is_due).await;
+        most = most.max(proxy.resident_memory().saturating_sub(before));
+    }
+    most
 }
 
 /// However they come: 50 at a time here, whose first words wait for their DC. The

@@ -231,7 +231,11 @@ async fn arrive(place: Place, socket: Socket, rules: Live<Rules>) {
     }
 }
 
-pub(super) async fn stay(place: SessionPlace, client: Client) {
-    client.run().await;
-    drop(place);
+/// A client from here on. The arguments of an async function would be in its future twice.
+#[expect(clippy::manual_async_fn, reason = "what that makes is larger")]
+pub(super) fn stay(place: SessionPlace, mut client: Client) -> impl Future<Output = ()> {
+    async move {
+        client.run().await;
+        drop(place);
+    }
 }

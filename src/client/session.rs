@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Relays until the client leaves or is closed.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(&mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
         let context = &self.out.context;
         context.sessions.leave(self.number);

@@ -35,14 +35,15 @@ pub(crate) struct WebArrival {
     pub(crate) end: Box<dyn StreamEnd>,
 }
 
-/// From the stream's first byte to its last. Whatever comes of it, it is closed in the end.
+/// From the stream's first byte until it is a client, which has a task of its own, or has
+/// been turned away. Whatever comes of it, it is closed in the end.
 ///
 /// It counts as nobody until it has proven the secret, which its session has done already,
 /// and whose limits of streams hold for it: only then it takes a client's place.
 pub(crate) async fn serve_stream(context: Rc<ClientContext>, arrival: WebArrival) {
-    // In a box, so that a client does not keep its beginning's memory.
-    if let Some((place, client)) = Box::pin(enter(&context, arrival)).await {
-        stay(place, client).await;
+    if let Some((place, client)) = enter(&context, arrival).await {
+        // So that a client does not keep its beginning's memory.
+        context.executor.spawn(stay(place, client)).detach();
     }
 }
 

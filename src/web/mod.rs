@@ -118,7 +118,7 @@ pub(crate) struct WebParts {
     pub(crate) metrics: Rc<Metrics>,
     /// Knows the relays of `--proxy-protocol`.
     pub(crate) gate: Rc<Gate>,
-    /// Serves a stream to its end in a task of its own, as `client::serve_stream` does.
+    /// Serves a stream to its end in tasks of its own, as `client::serve_stream` does.
     pub(crate) serve: Box<dyn Fn(WebArrival)>,
     pub(crate) clients: Live<ClientConfig>,
     /// Of HTTP, at a time: carriers, and those of who sees the site.

@@ -172,7 +172,7 @@ fn an_idle_client_is_small() {
     let stream = size_of::<super::packets::StreamRelay>();
     let line = size_of::<super::line::LineRelay>();
     let stranger = size_of::<super::site_relay::SiteRelay>();
-    let small = task <= 256 && out <= 336 && stream <= 352 && line <= 384 && stranger <= 384;
+    let small = task <= 128 && out <= 336 && stream <= 352 && line <= 384 && stranger <= 384;
     assert!(
         small,
         "task {task}, out {out}, stream {stream}, line {line}, stranger {stranger}"
