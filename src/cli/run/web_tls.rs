@@ -71,7 +71,7 @@ impl WebTlsPart {
 impl WebTlsPart {
     /// For how many days the certificate of each host is good.
     pub(crate) fn days_left(&self) -> Vec<(String, i64)> {
-        self.0.days_left()
+        self.certificates.days_left()
     }
 }
 
