@@ -11,6 +11,8 @@
 //! whoever reads them may stand still, and then lines are lost, not time.
 
 mod queue;
+#[cfg(feature = "ctl")]
+mod recent;
 mod throttle;
 mod writer;
 
@@ -21,6 +23,8 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(feature = "ctl")]
+pub(crate) use recent::{Recent, recent};
 pub(crate) use throttle::{Skipped, Throttle, Throttles, Trouble};
 pub(crate) use writer::{detach, finish, lost};
 
@@ -64,6 +68,10 @@ pub(crate) fn write(level: LogLevel, message: fmt::Arguments<'_>) {
     if is_enabled(level) {
         let line = format_line(level, message, form());
         writer::write(line.as_bytes());
+    }
+    #[cfg(feature = "ctl")]
+    if level <= LogLevel::Warn {
+        recent::remember(level, message.to_string());
     }
 }
 

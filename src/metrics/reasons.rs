@@ -41,7 +41,7 @@ impl<R: Reason> ByReason<R> {
         self.counts.get(reason.index()).map_or(0, Counter::get)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "ctl"))]
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().map(Counter::get).sum()
     }

@@ -39,10 +39,10 @@ mod web_public;
 
 use super::commands::CheckMachine;
 use super::exit::Exit;
-use super::json::Json;
 use super::print;
 use super::service::{self, Basis};
 use crate::config::{Config, Role};
+use crate::wire::json::Json;
 use verdict::{Grade, Verdict};
 
 /// Shows all verdicts; the exit code is an error if one is `fail`.

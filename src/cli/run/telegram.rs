@@ -59,10 +59,9 @@ impl TelegramPart {
         self.telegram.clone()
     }
 
-    /// What `ctl routes` is told.
     #[cfg(feature = "ctl")]
-    pub(crate) fn routes(&self) -> Vec<String> {
-        self.telegram.routes()
+    pub(crate) fn telegram(&self) -> &Rc<Telegram> {
+        &self.telegram
     }
 }
 

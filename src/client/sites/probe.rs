@@ -230,6 +230,7 @@ impl Sites {
             Ok(answer) => {
                 asked(question, 1);
                 self.with_model(domain, |model| model.learn(question, &answer));
+                self.note(domain, ProbeOutcome::Measured);
             }
             // It serves no client that does not offer it.
             Err(ProbeError::NoModel(_)) if question == Question::WithoutMlkem => {
@@ -238,6 +239,7 @@ impl Sites {
             Err(error) => {
                 round.has_failed.set(true);
                 self.metrics.site_probes.inc(error.outcome());
+                self.note(domain, error.outcome());
                 let place = &site.place;
                 let shape = match self.profile(domain) {
                     Some(_) => "the shape that it had",
@@ -316,6 +318,12 @@ impl Sites {
             }
         }
         Ok(answer)
+    }
+
+    /// Asking the site of `domain` has gone like this.
+    fn note(&self, domain: &Domain, outcome: ProbeOutcome) {
+        let now = self.reactor.now();
+        self.with_model(domain, |model| model.probed = Some((outcome, now)));
     }
 
     /// What the log did not say last of this domain.

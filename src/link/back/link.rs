@@ -276,6 +276,10 @@ impl Holder for BackLink {
         &self.connection
     }
 
+    fn load(&self) -> usize {
+        live(&self.streams.borrow()).count()
+    }
+
     fn held(&self) -> usize {
         let streams = self.streams.borrow();
         live(&streams).map(|(_, stream)| stream.held()).sum()

@@ -28,6 +28,8 @@ pub(super) struct Keeper {
     /// Before the next dial.
     pub(crate) pause: Rc<Pause>,
     link: Rc<RefCell<Weak<FrontLink>>>,
+    /// Why there was no link last.
+    fault: Rc<RefCell<Option<String>>>,
     keeping: Task<()>,
 }
 
@@ -35,13 +37,23 @@ impl Keeper {
     pub(crate) fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
         let link = Rc::<RefCell<Weak<FrontLink>>>::default();
         let pause = Rc::<Pause>::default();
-        let keeping = keep(front.clone(), target.clone(), pause.clone(), link.clone());
+        let fault = Rc::<RefCell<Option<String>>>::default();
+        let (to, told) = ((link.clone(), fault.clone()), pause.clone());
+        let keeping = keep(front.clone(), target.clone(), told, to);
         Self {
             target,
             pause,
             link,
+            fault,
             keeping: front.context.executor.spawn(keeping),
         }
+    }
+
+    /// It has no link now; why that was not to be had last.
+    #[cfg(feature = "ctl")]
+    pub(super) fn missing(&self) -> Option<Option<String>> {
+        let is_there = self.link.borrow().strong_count() > 0;
+        (!is_there).then(|| self.fault.borrow().clone())
     }
 
     /// The link takes no more clients, and ends when those on it have left.
@@ -62,7 +74,7 @@ async fn keep(
     front: Rc<Front>,
     target: Rc<BackAddress>,
     pause: Rc<Pause>,
-    current: Rc<RefCell<Weak<FrontLink>>>,
+    (current, last_fault): (Rc<RefCell<Weak<FrontLink>>>, Rc<RefCell<Option<String>>>),
 ) {
     let reactor = front.context.reactor.clone();
     let mut backoff = DialBackoff::default();
@@ -99,6 +111,7 @@ async fn keep(
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
+        last_fault.replace(Some(fault.to_string()));
         pause.begin();
         if front.is_awaited() {
             pause.cut_short();

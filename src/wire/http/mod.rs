@@ -13,6 +13,7 @@
 //! | `request.rs` | a request's head |
 //! | `response.rs` | a response's head |
 //! | `body.rs` | where a body ends, and its bytes without framing |
+//! | `target.rs` | a request's target, taken apart |
 //! | `error.rs` | why there is no answer, or nowhere to ask |
 
 mod answer;
@@ -22,6 +23,7 @@ mod fields;
 mod head_scan;
 mod request;
 mod response;
+mod target;
 mod url;
 
 pub use answer::Answer;
@@ -31,4 +33,5 @@ pub use fields::{Fields, has_token};
 pub use head_scan::{HeadScan, MAX_FIELDS, MAX_HEAD, Unparsable};
 pub use request::RequestHead;
 pub use response::ResponseHead;
+pub use target::{Target, escaped};
 pub use url::Url;

@@ -1,10 +1,10 @@
-//! As much JSON as the commands write.
+//! As much JSON as we write; nothing here reads it.
 
 use std::fmt::Write;
 
 /// A value. Objects keep the order of their members.
-pub(super) enum Json {
-    #[cfg(any(test, feature = "check", feature = "ctl"))]
+pub enum Json {
+    Null,
     Bool(bool),
     Number(i64),
     Text(String),
@@ -18,10 +18,41 @@ impl From<&str> for Json {
     }
 }
 
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Json {
+    /// What a program would take for a negative number is the largest one.
+    fn from(number: u64) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<usize> for Json {
+    fn from(number: usize) -> Self {
+        Self::from(number as u64)
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Json {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
 impl std::fmt::Display for Json {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            #[cfg(any(test, feature = "check", feature = "ctl"))]
+            Self::Null => f.write_str("null"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
             Self::Text(text) => quote(f, text),
@@ -68,9 +99,14 @@ mod tests {
         let value = Json::Object(vec![
             ("a", Json::List(vec![Json::Number(-1), Json::Bool(true)])),
             ("b", Json::Object(vec![])),
+            ("c", Json::from(None::<u64>)),
+            ("d", Json::from(u64::MAX)),
         ]);
         let read: serde_json::Value = serde_json::from_str(&value.to_string()).unwrap();
-        assert_eq!(read, serde_json::json!({"a": [-1, true], "b": {}}));
+        assert_eq!(
+            read,
+            serde_json::json!({"a": [-1, true], "b": {}, "c": null, "d": i64::MAX})
+        );
     }
 
     proptest! {
