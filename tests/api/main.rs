@@ -13,6 +13,7 @@ use fake_telegram::client::Kind;
 use fake_telegram::crypto::hex;
 use fake_telegram::harness::{Proxy, ProxyOptions, Route, Secured, Split, start};
 use fake_telegram::payload::echo;
+use fake_telegram::secret::DOMAIN;
 use fake_telegram::wait::{eventually, run};
 use serde_json::{Value, json};
 use shape::{difference, examples};
@@ -232,6 +233,31 @@ fn a_front_and_its_back_each_tell_their_half() {
             errors.as_array().unwrap().iter().any(is_of_link),
             "{errors:#}"
         );
+        telegram.assert_clean();
+    });
+}
+
+#[test]
+fn hosts_and_sites_are_in_the_status() {
+    run(async {
+        let change = |options: ProxyOptions| {
+            let site = options.directory().join("site");
+            fs::create_dir(&site).unwrap();
+            fs::write(site.join("index.html"), "<p>Hello.</p>\n").unwrap();
+            options.web("proxy.example.org", site.display())
+        };
+        let (telegram, proxy) = start(built_binary!(), Route::Direct, change).await;
+        let status = compare(&proxy, "GET", "/v1/status");
+        let web = json!({"hosts": ["proxy.example.org"], "sessions": 0, "streams": 0});
+        assert_eq!(status["web"], web);
+        let site = &status["sites"][0];
+        assert_eq!(
+            (&site["domain"], &site["place"]),
+            (&json!(DOMAIN), &Value::Null)
+        );
+        let lines = proxy.command(&["ctl", "status"]);
+        let lines = String::from_utf8(lines.stdout).unwrap();
+        assert!(lines.contains("proxy.example.org: 0 sessions"), "{lines}");
         telegram.assert_clean();
     });
 }
