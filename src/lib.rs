@@ -11,6 +11,8 @@ mod client;
 mod clock;
 mod config;
 mod connection;
+#[cfg(feature = "ctl")]
+mod control;
 mod guard;
 mod http;
 mod link;

@@ -290,26 +290,32 @@ pub(super) struct Certs {
 #[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
 pub(super) struct Ctl {}
 
-/// Talk to the running proxy: change its tables, see its secrets' use.
+/// Talk to the running proxy: see how it fares, change its tables.
 #[cfg(feature = "ctl")]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ctl", help_triggers("-h", "--help"))]
 #[argh(example = "\
+    smol-mtproxy ctl status\n\
+    smol-mtproxy ctl secrets\n\
+    smol-mtproxy ctl clients alice --full\n\
     smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
     smol-mtproxy ctl table del banned 192.0.2.7\n\
-    smol-mtproxy ctl table list banned --json\n\
-    smol-mtproxy ctl secrets\n\
-    smol-mtproxy ctl routes")]
+    smol-mtproxy ctl table list banned --json")]
 pub(super) struct Ctl {
-    /// table add NAME ENTRY, table del NAME ENTRY, table list NAME, table save
-    /// NAME; or secrets: a line each, NAME CLIENTS BYTES, where bytes are counted
-    /// for those with a quota or a rate
+    /// status, secrets, clients [SECRET], dcs, links, routes; table, table list
+    /// NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME
     #[argh(positional)]
     pub(crate) words: Vec<String>,
     /// write the table back to its file, so that the change outlives a reload
     #[argh(switch)]
     pub(crate) save: bool,
-    /// print one JSON object
+    /// of clients, addresses in full: by default only the network that each is from
+    #[argh(switch)]
+    pub(crate) full: bool,
+    /// at most so many clients (default: 1000; up to 10000)
+    #[argh(option, arg_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// print one JSON object, as doc/api.md has it
     #[argh(switch)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,5 @@
 //! `ctl`: asks the running proxy, over its control socket.
 
-mod routes;
-
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,19 +7,24 @@ use std::time::Duration;
 
 use super::commands::Ctl;
 use super::exit::Exit;
-use super::json::Json;
 use super::service::Basis;
 use super::{complain, print};
 use crate::config::Config;
+use crate::control::{Form, LINES, MAX_CLIENTS, Request, Which};
+use crate::http::phrase;
 use crate::log::one_line;
+use crate::wire::http;
 
 /// A running proxy answers at once; only a save waits for the disk, for a minute at
 /// most.
 const LIMIT: Duration = Duration::from_secs(10);
 const SAVE_LIMIT: Duration = Duration::from_secs(70);
 
-const USAGE: &str = "ctl takes: table add NAME ENTRY, table del NAME ENTRY, table list NAME, \
-     table save NAME, secrets or routes";
+/// Longer than the longest table, whose entries may be short.
+const MAX_ANSWER: u64 = 32 << 20;
+
+const USAGE: &str = "ctl takes: status, clients [SECRET], secrets, dcs, links, routes, table, \
+     table list NAME, table add NAME ENTRY, table del NAME ENTRY or table save NAME";
 
 /// Talks to the proxy that runs with this config.
 pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
@@ -30,26 +33,26 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     if !words.iter().all(plain) {
         return complain(Exit::Usage, "a name or an entry holds no blanks");
     }
-    let save = match *words.as_slice() {
-        ["table", "add" | "del", name, _] => options.save.then_some(name),
-        ["table", "list" | "save", _] | ["secrets" | "routes"] if !options.save => None,
-        _ => return complain(Exit::Usage, USAGE),
+    let request = match request(options, &words) {
+        Ok(request) => request,
+        Err(usage) => return complain(Exit::Usage, usage),
     };
-    let mut answer = ask(&config.process.control, &words);
-    if let (Ok(Ok(_)), Some(name)) = (&answer, save) {
-        let saved = ask(&config.process.control, &["table", "save", name]);
+    let form = match options.json {
+        true => Form::Json,
+        false => Form::Lines,
+    };
+    let mut answer = ask(&config.process.control, &request, form);
+    if let (Ok(Ok(_)), Some(save)) = (&answer, saving(options, &request)) {
+        let saved = ask(&config.process.control, &save, form);
         match saved {
             Ok(Ok(_)) => {}
-            Ok(Err(problem)) => {
-                let kept = "the running proxy has the change until it reads the file again";
-                answer = Ok(Err(format!("{problem}; {kept}")));
-            }
+            Ok(Err(refusal)) => answer = Ok(Err(refusal.with_change_kept())),
             Err(_) => answer = saved,
         }
     }
     match answer {
-        Ok(Ok(lines)) => show(options, &words, lines),
-        Ok(Err(problem)) => complain(Exit::Unavailable, problem),
+        Ok(Ok(text)) => print(&text),
+        Ok(Err(refusal)) => refusal.tell(),
         Err(error) => complain(
             exit_of(&error),
             cannot_reach(&config.process.control, &error, basis),
@@ -57,70 +60,131 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     }
 }
 
-/// The lines of the answer, or what the proxy has against it.
-fn ask(path: &Path, words: &[&str]) -> io::Result<Result<Vec<String>, String>> {
+fn request(options: &Ctl, words: &[&str]) -> Result<Request, String> {
+    let is_change = matches!(words, ["table", "add" | "del", ..]);
+    let is_of_clients = matches!(words, ["clients", ..]);
+    if options.save && !is_change {
+        return Err("--save goes with table add and table del".to_owned());
+    }
+    if (options.full || options.limit.is_some()) && !is_of_clients {
+        return Err("--full and --limit go with clients".to_owned());
+    }
+    let owned = |word: &str| word.to_owned();
+    Ok(match *words {
+        ["status"] => Request::Status,
+        ["secrets"] => Request::Secrets,
+        ["clients"] => Request::Clients(which(options, None)?),
+        ["clients", secret] => Request::Clients(which(options, Some(secret))?),
+        ["dcs"] => Request::Dcs,
+        ["links"] => Request::Links,
+        ["routes"] => Request::Routes,
+        ["table"] => Request::Tables,
+        ["table", "list", name] => Request::Table(owned(name)),
+        ["table", "save", name] => Request::Save(owned(name)),
+        ["table", "add", table, entry] => Request::Enter {
+            table: owned(table),
+            entry: owned(entry),
+        },
+        ["table", "del", table, entry] => Request::Remove {
+            table: owned(table),
+            entry: owned(entry),
+        },
+        _ => return Err(USAGE.to_owned()),
+    })
+}
+
+fn which(options: &Ctl, secret: Option<&str>) -> Result<Which, String> {
+    let usual = Which::default();
+    let limit = options.limit.unwrap_or(usual.limit);
+    if limit > MAX_CLIENTS {
+        return Err(format!("--limit is {MAX_CLIENTS} at most"));
+    }
+    Ok(Which {
+        secret: secret.map(str::to_owned),
+        limit,
+        is_full: options.full,
+        ..usual
+    })
+}
+
+/// What is asked for behind a change that is to be kept.
+fn saving(options: &Ctl, request: &Request) -> Option<Request> {
+    match request {
+        Request::Enter { table, .. } | Request::Remove { table, .. } if options.save => {
+            Some(Request::Save(table.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// What the proxy has against a request.
+struct Refusal {
+    status: u16,
+    /// One line for people, or an object for programs.
+    body: String,
+    form: Form,
+}
+
+impl Refusal {
+    fn with_change_kept(mut self) -> Self {
+        if self.form == Form::Lines {
+            let kept = "the running proxy has the change until it reads the file again";
+            self.body = format!("{}; {kept}", self.body.trim_end());
+        }
+        self
+    }
+
+    fn tell(self) -> Exit {
+        if self.form == Form::Lines {
+            return complain(Exit::Unavailable, self.body.trim_end());
+        }
+        let (status, words) = (self.status, phrase(self.status));
+        let printed = print(&self.body);
+        match printed {
+            Exit::Ok => complain(
+                Exit::Unavailable,
+                format_args!("the proxy answers {status} {words}, which is on stdout"),
+            ),
+            failed => failed,
+        }
+    }
+}
+
+/// The body of the answer, or what the proxy has against it.
+fn ask(path: &Path, request: &Request, form: Form) -> io::Result<Result<String, Refusal>> {
     let mut stream = UnixStream::connect(path)?;
-    let limit = match words {
-        ["table", "save", _] => SAVE_LIMIT,
+    let limit = match request {
+        Request::Save(_) => SAVE_LIMIT,
         _ => LIMIT,
     };
     stream.set_read_timeout(Some(limit))?;
-    stream.write_all(format!("{}\n", words.join(" ")).as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    // Whoever has the socket may not be who we think it is.
-    let mut lines = answer.lines().map(|line| one_line(line.to_owned()));
-    match lines.next() {
-        Some(first) if first == "ok" => Ok(Ok(lines.collect())),
-        Some(first) => Ok(Err(first.trim_start_matches("error ").to_owned())),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
-    }
-}
-
-fn show(options: &Ctl, words: &[&str], lines: Vec<String>) -> Exit {
-    if !options.json {
-        if let ["routes"] = words {
-            return print(&routes::table(&lines));
-        }
-        return print(
-            &lines
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect::<String>(),
-        );
-    }
-    let object = match words {
-        ["table", "list", _] => vec![(
-            "entries",
-            Json::List(lines.into_iter().map(Json::Text).collect()),
-        )],
-        ["secrets"] => vec![(
-            "secrets",
-            Json::List(lines.iter().map(|line| secret(line)).collect()),
-        )],
-        ["routes"] => vec![(
-            "routes",
-            Json::List(lines.iter().map(|line| routes::json(line)).collect()),
-        )],
-        ["table", "save", _] => vec![("saved", Json::Bool(true))],
-        _ => vec![(
-            "changed",
-            Json::Bool(lines.iter().any(|line| line == "changed")),
-        )],
+    let (method, target) = request.call();
+    let accept = match form {
+        Form::Json => "application/json",
+        Form::Lines => LINES,
     };
-    print(&format!("{}\n", Json::Object(object)))
-}
-
-/// A line of the answer to `secrets`: `NAME CLIENTS BYTES`.
-fn secret(line: &str) -> Json {
-    let mut words = line.split(' ');
-    let name = words.next().unwrap_or_default();
-    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
-    Json::Object(vec![
-        ("name", Json::from(name)),
-        ("clients", Json::Number(number())),
-        ("bytes", Json::Number(number())),
-    ])
+    let head = format!(
+        "{method} {target} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    let mut received = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut received)?;
+    let answer = match http::Answer::parse(&received, true) {
+        Ok(Some(answer)) => answer,
+        Ok(None) | Err(_) if received.is_empty() => {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(None) | Err(_) => return Err(io::Error::other("what answers there is no proxy")),
+    };
+    // Whoever has the socket may not be who we think it is.
+    let body = String::from_utf8_lossy(&answer.body);
+    let lines = body.lines().map(|line| one_line(line.to_owned()) + "\n");
+    let body = lines.collect();
+    Ok(match answer.status {
+        200 => Ok(body),
+        status => Err(Refusal { status, body, form }),
+    })
 }
 
 fn exit_of(error: &io::Error) -> Exit {

@@ -17,7 +17,7 @@ Commands:
   run        run the proxy; the default, works without any flag
   link       print the links of every secret, with QR codes
   secret     make a secret: plain, dd, or ee DOMAIN
-  ctl        change tables of the running proxy, see what secrets have used
+  ctl        see how the running proxy fares, change its tables
   check      check the config and this machine, one verdict a line
   ping       ask Telegram through links, anybody's: does each work, how fast
   certs      make, renew, revoke and show the certificates of a link

@@ -8,13 +8,13 @@ use super::commands::ShowInvites;
 use super::ended::{self, SecretEnd};
 use super::exit::Exit;
 use super::invites::NamedInvite;
-use super::json::Json;
 use super::service::{self, Basis};
 use super::web_invites::{self, NamedWebInvite};
 use super::within::within;
 use super::{complain, invites, print};
 use crate::config::{Config, Role};
 use crate::telegram::directory::ask_services;
+use crate::wire::json::Json;
 
 /// How long a person waits for services outside to say by which address they see us.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 
 use super::ended::SecretEnd;
 use super::invite_host;
-use super::json::Json;
 use super::qr;
 use crate::config::{Config, InviteName, ListenerConfig};
 use crate::wire::invite::Invite;
+use crate::wire::json::Json;
 use crate::wire::secret::{Domain, SecretForm, SharedSecret, derive_for_sni};
 
 /// An invite, with whose it is and who can use it.

@@ -22,7 +22,6 @@
 //! | `web_invites` | invites to the WEB proxy |
 //! | `ended` | secrets that let nobody in any more |
 //! | `qr` | QR codes for a terminal |
-//! | `json` | as much JSON as commands write |
 //! | `within` | work that blocks, with a time limit |
 
 mod arguments;
@@ -40,7 +39,6 @@ mod help;
 mod invite;
 mod invite_host;
 mod invites;
-mod json;
 #[cfg(feature = "ping")]
 mod ping;
 mod qr;

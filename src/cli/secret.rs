@@ -6,10 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use super::commands::MakeSecret;
 use super::exit::Exit;
 use super::invites::{self, NamedInvite};
-use super::json::Json;
 use super::{complain, print};
 use crate::config::{Config, NamedSecret};
 use crate::net::fill_random;
+use crate::wire::json::Json;
 use crate::wire::secret::{Secret, SecretForm, SharedSecret};
 
 /// Until the config gives it a name.

@@ -1,9 +1,9 @@
 //! Invites to the WEB proxy, which carry a host's name and no port.
 
 use super::ended::SecretEnd;
-use super::json::Json;
 use super::qr;
 use crate::config::{Config, InviteName, WebHost};
+use crate::wire::json::Json;
 use crate::wire::web::{WebInvite, WebKey};
 
 /// Apps know no other.

@@ -27,7 +27,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Deadlines {
     timer: Timer,
     armed: Option<Armed>,
-    pub(crate) last_read: Instant,
 }
 
 struct Armed {
@@ -68,7 +67,6 @@ impl Deadlines {
         Self {
             timer: reactor.timer(),
             armed: None,
-            last_read: reactor.now(),
         }
     }
 
@@ -115,7 +113,7 @@ impl Deadlines {
         let config = &out.context.config;
         let limits = config.with(|c| (c.idle_timeout, c.send_timeout, c.hibernate));
         let (idle_timeout, send_timeout, hibernate) = limits;
-        let (last_read, last_write) = (self.last_read, out.last_write());
+        let (last_read, last_write) = (out.last_read.get(), out.last_write());
         let mut last_active = last_read.max(last_write);
         let mut first = None;
         let mut watch = |since: Instant, limit, due| {

@@ -247,7 +247,7 @@ impl LineRelay {
                 Poll::Ready(Ok(length)) => length,
                 Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
             };
-            self.deadlines.last_read = context.reactor.now();
+            self.out.last_read.set(context.reactor.now());
             self.out.wake_up();
             context.metrics.client_bytes_in.add(length as u64);
             self.out.spend(length);

@@ -25,6 +25,7 @@
 //! | `turned_away` | lines in the log about those who are not let in |
 //! | `session` | a client past its handshake |
 //! | `sessions` | all of these |
+//! | `shown` | the same for the operator |
 //! | `ends` | why they end |
 //! | `packets` | the relay to a stream of packets or bytes |
 //! | `line` | the relay to a connection to a DC that is the client's alone |
@@ -59,6 +60,8 @@ mod roll_call;
 mod rules;
 mod session;
 mod sessions;
+#[cfg(feature = "ctl")]
+mod shown;
 mod site_relay;
 mod sites;
 mod standby;
@@ -90,6 +93,10 @@ use registry::Registry;
 use roll_call::RollCalls;
 pub(crate) use rules::Rules;
 use sessions::Sessions;
+#[cfg(feature = "ctl")]
+pub(crate) use shown::ShownClient;
+#[cfg(feature = "ctl")]
+pub(crate) use sites::ShownSite;
 #[cfg(feature = "check")]
 pub(crate) use sites::{Examined, of_addresses};
 #[cfg(feature = "tls")]

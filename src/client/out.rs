@@ -59,6 +59,11 @@ pub(super) struct ClientOut {
     /// Its secret lets it stay no longer.
     revoked: Cell<Option<CloseReason>>,
     last_write: Cell<Instant>,
+    /// Or when it was the client's turn again to say something.
+    pub(crate) last_read: Cell<Instant>,
+    /// That went either way.
+    #[cfg(feature = "ctl")]
+    pub(crate) bytes: Cell<u64>,
     /// Another one wants its place, and its client has not said yet that it is there.
     pub(crate) is_asked: Cell<bool>,
     /// Without expanded keys since the client went quiet.
@@ -152,6 +157,9 @@ impl ClientOut {
             pass: Cell::new(Some(pass)),
             revoked: Cell::new(None),
             last_write: Cell::new(context.reactor.now()),
+            last_read: Cell::new(context.reactor.now()),
+            #[cfg(feature = "ctl")]
+            bytes: Cell::new(0),
             is_asked: Cell::new(false),
             context: context.clone(),
             end,

@@ -155,7 +155,7 @@ impl StreamRelay {
         self.is_gone = is_stuck && self.out.end.poll_hung_up(cx).is_ready();
         if was_held_up != self.is_held_up {
             // From here on it is the client's time again, or not its own.
-            self.deadlines.last_read = self.out.context.reactor.now();
+            self.out.last_read.set(self.out.context.reactor.now());
         }
     }
 
@@ -242,7 +242,7 @@ impl StreamRelay {
             Poll::Ready(Ok(length)) => length,
             Poll::Ready(Err(_)) => return Err(CloseReason::ClientBroken),
         };
-        self.deadlines.last_read = self.out.context.reactor.now();
+        self.out.last_read.set(self.out.context.reactor.now());
         self.out.wake_up();
         let received = space.get_mut(..length).unwrap_or_default();
         let plain = self.inlet.open(received)?;

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use super::ClientContext;
 use super::accepted::Accepted;
@@ -17,12 +16,15 @@ use super::packets::{Carries, StreamRelay};
 use super::peer::Peer;
 use super::records::RecordLengths;
 use super::rules::{Rules, RulesAtArrival};
+use super::sessions::Listed;
 use super::unframe::Unframer;
 use crate::backend::{OpenError, Route, Session, SessionRequest};
 use crate::config::RouteChoice;
 use crate::connection::ClientEnd;
 use crate::guard::half_open::Origin;
 use crate::log::{Address, LogLevel, is_enabled};
+#[cfg(feature = "ctl")]
+use crate::metrics::ClientKind;
 use crate::metrics::{CloseReason, RouteKind};
 use crate::net::{Destination, User};
 use crate::wire::dc::DcId;
@@ -36,9 +38,6 @@ pub(super) struct Client {
     /// Its number in the list of sessions.
     number: usize,
     out: Rc<ClientOut>,
-    /// Its address, if a relay told it, or its carrier.
-    told: Option<Box<SocketAddr>>,
-    started: Instant,
     dc: DcId,
     relay: Relay,
 }
@@ -57,28 +56,44 @@ impl Client {
         let named = rules.secrets.get(accepted.secret)?;
         let secret = named.secret.key;
         let dc = accepted.header.dc;
+        #[cfg(feature = "ctl")]
+        let kind = match end.as_socket() {
+            Some(_) => accepted.kind(),
+            None => ClientKind::Web,
+        };
         let (out, header, records) = accept(context, end, accepted);
+        let listed = Listed {
+            secret,
+            out: Rc::downgrade(&out),
+            told,
+            started,
+            #[cfg(feature = "ctl")]
+            dc,
+            #[cfg(feature = "ctl")]
+            kind,
+            #[cfg(feature = "ctl")]
+            route: None,
+        };
         if !is_still_taken(&out, rules, &secret) {
-            leave(&out, told.as_deref(), started, CloseReason::SecretRemoved);
+            leave(&out, Some(listed), CloseReason::SecretRemoved);
             return None;
         }
         // Before it is open, so that no end of its secret passes it by.
-        let number = context.sessions.enter(&out, secret);
+        let number = context.sessions.enter(listed);
         match open(&out, peer, rules, header, records).await {
             Ok(relay) => {
                 context.metrics.session_opened(dc, relay.route());
+                #[cfg(feature = "ctl")]
+                context.sessions.opened(number, relay.route());
                 Some(Self {
                     number,
                     out,
-                    told,
-                    started,
                     dc,
                     relay,
                 })
             }
             Err(reason) => {
-                context.sessions.leave(number);
-                leave(&out, told.as_deref(), started, reason);
+                leave(&out, context.sessions.leave(number), reason);
                 None
             }
         }
@@ -88,9 +103,8 @@ impl Client {
     pub(crate) async fn run(&mut self) {
         let reason = poll_fn(|cx| self.relay.poll(cx)).await;
         let context = &self.out.context;
-        context.sessions.leave(self.number);
-        context.metrics.session_closed(self.dc);
-        leave(&self.out, self.told.as_deref(), self.started, reason);
+        context.metrics.session_closed(self.dc, self.relay.route());
+        leave(&self.out, context.sessions.leave(self.number), reason);
     }
 }
 
@@ -135,16 +149,22 @@ fn is_still_taken(out: &ClientOut, rules: &RulesAtArrival, secret: &Secret) -> b
     })
 }
 
-fn leave(out: &ClientOut, told: Option<&SocketAddr>, started: Instant, reason: CloseReason) {
+fn leave(out: &ClientOut, listed: Option<Listed>, reason: CloseReason) {
     let context = &out.context;
-    let time = context.reactor.now().duration_since(started);
+    let now = context.reactor.now();
+    let started = listed.as_ref().map_or(now, |listed| listed.started);
+    let time = now.duration_since(started);
+    if let Some(account) = &out.account {
+        account.see(context.reactor.clock().unix());
+    }
     let reason = match reason {
         CloseReason::ClientBroken if out.is_asked.get() => CloseReason::NoAnswer,
         reason => reason,
     };
     context.metrics.client_left(reason, time);
     if is_enabled(LogLevel::Debug) {
-        let peer = told.copied().or_else(|| out.end.peer_address());
+        let told = listed.and_then(|listed| listed.told);
+        let peer = told.map_or_else(|| out.end.peer_address(), |told| Some(*told));
         let peer = peer.map_or_else(
             || "a client".into(),
             |address| Address::from(address).to_string(),

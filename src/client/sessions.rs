@@ -1,8 +1,9 @@
 //! All open sessions, and those whose secrets come to their end.
 
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::{Rc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -10,6 +11,10 @@ use super::ClientContext;
 use super::out::ClientOut;
 use crate::guard::limits::{LimitRefusal, SecretAccount};
 use crate::metrics::CloseReason;
+#[cfg(feature = "ctl")]
+use crate::metrics::{ClientKind, RouteKind};
+#[cfg(feature = "ctl")]
+use crate::wire::dc::DcId;
 use crate::wire::secret::Secret;
 
 /// How soon a session ends whose secret has expired.
@@ -20,22 +25,62 @@ const MAX_TOLD: usize = 10;
 
 /// All open sessions.
 #[derive(Default)]
-pub(super) struct Sessions(RefCell<Slab<(Secret, Weak<ClientOut>)>>);
+pub(super) struct Sessions(RefCell<Slab<Listed>>);
+
+/// A session in that list.
+pub(super) struct Listed {
+    pub(crate) secret: Secret,
+    pub(crate) out: Weak<ClientOut>,
+    /// Its address, if a relay told it, or its carrier.
+    pub(crate) told: Option<Box<SocketAddr>>,
+    pub(crate) started: Instant,
+    #[cfg(feature = "ctl")]
+    pub(crate) dc: DcId,
+    #[cfg(feature = "ctl")]
+    pub(crate) kind: ClientKind,
+    /// Once it is open.
+    #[cfg(feature = "ctl")]
+    pub(crate) route: Option<RouteKind>,
+}
 
 impl Sessions {
     /// The number with which it leaves again.
-    pub(crate) fn enter(&self, out: &Rc<ClientOut>, secret: Secret) -> usize {
-        self.0.borrow_mut().insert((secret, Rc::downgrade(out)))
+    pub(crate) fn enter(&self, listed: Listed) -> usize {
+        self.0.borrow_mut().insert(listed)
     }
 
-    pub(crate) fn leave(&self, number: usize) {
-        self.0.borrow_mut().try_remove(number);
+    #[cfg(feature = "ctl")]
+    pub(crate) fn opened(&self, number: usize, route: RouteKind) {
+        if let Some(listed) = self.0.borrow_mut().get_mut(number) {
+            listed.route = Some(route);
+        }
+    }
+
+    pub(crate) fn leave(&self, number: usize) -> Option<Listed> {
+        self.0.borrow_mut().try_remove(number)
+    }
+
+    /// Looks at the sessions with the numbers from `first` on, until `look` has had
+    /// enough; the number that is the next, if there is more.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn look_from(
+        &self,
+        first: usize,
+        mut look: impl FnMut(&Listed) -> bool,
+    ) -> Option<usize> {
+        let sessions = self.0.borrow();
+        // No number is larger than the places that the list has.
+        let number = (first..sessions.capacity()).find(|number| {
+            let listed = sessions.get(*number);
+            !listed.is_none_or(&mut look)
+        })?;
+        Some(number + 1)
     }
 
     /// Ends those of a secret whose quota is used up.
     pub(crate) fn end_all_of(&self, account: &Rc<SecretAccount>) {
-        for (_, (_, session)) in self.0.borrow().iter() {
-            if let Some(out) = session.upgrade()
+        for (_, listed) in self.0.borrow().iter() {
+            if let Some(out) = listed.out.upgrade()
                 && let Some(own) = &out.account
                 && Rc::ptr_eq(own, account)
             {
@@ -46,8 +91,9 @@ impl Sessions {
 
     fn end_others(&self, is_kept: impl Fn(&Secret) -> bool) -> usize {
         let sessions = self.0.borrow();
-        let others = sessions.iter().filter(|(_, (secret, _))| !is_kept(secret));
-        let others = others.filter_map(|(_, (_, session))| session.upgrade());
+        let others = sessions.iter().map(|(_, listed)| listed);
+        let others = others.filter(|listed| !is_kept(&listed.secret));
+        let others = others.filter_map(|listed| listed.out.upgrade());
         let mut ended = 0;
         for out in others {
             out.revoke(CloseReason::SecretRemoved);
@@ -68,11 +114,11 @@ impl Sessions {
         let behind = sessions.iter().filter(|(number, _)| *number >= first);
         let before = sessions.iter().filter(|(number, _)| *number < first);
         let (mut some, mut next) = (Vec::new(), first);
-        for (number, (_, session)) in behind.chain(before) {
+        for (number, listed) in behind.chain(before) {
             if some.len() == most {
                 break;
             }
-            if let Some(out) = session.upgrade()
+            if let Some(out) = listed.out.upgrade()
                 && let Some(own) = &out.account
                 && Rc::ptr_eq(own, account)
             {
@@ -84,8 +130,8 @@ impl Sessions {
     }
 
     fn revoke_ended(&self, now: u64) {
-        for (_, (_, session)) in self.0.borrow().iter() {
-            if let Some(out) = session.upgrade()
+        for (_, listed) in self.0.borrow().iter() {
+            if let Some(out) = listed.out.upgrade()
                 && let Some(account) = &out.account
                 && let Err(refusal) = account.check(now)
             {

@@ -13,6 +13,8 @@ use super::acquaintances::Acquaintances;
 use super::flood::Flood;
 use super::half_open::{HalfOpen, Origin, Seat};
 use super::limits::{Ledger, LimitRefusal, Membership, SecretAccount};
+#[cfg(feature = "ctl")]
+use super::limits::{Names, ShownSecret};
 use super::policy::{Permit, Policies, Refusal, Visitor};
 use super::table::{ReadTable, Snapshot, Table, TableError};
 use crate::config::{GuardConfig, Network, PolicyError, Rule, SecretLimits};
@@ -245,11 +247,16 @@ impl Gate {
         tables.iter().find(|table| table.name == name).cloned()
     }
 
-    /// A line for every secret that was given or used: its name, its live
-    /// sessions, and the bytes counted for its quota or rate.
+    /// Every secret that was given or used.
     #[cfg(feature = "ctl")]
-    pub(crate) fn secrets(&self) -> Vec<String> {
-        self.ledger.borrow().lines()
+    pub(crate) fn secrets(&self, unix_now: u64) -> Vec<ShownSecret> {
+        self.ledger.borrow().shown(unix_now)
+    }
+
+    /// Whose accounts there are.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn names(&self) -> Names {
+        self.ledger.borrow().names()
     }
 
     /// The names of secrets that have come to their end since the last question.
@@ -257,7 +264,7 @@ impl Gate {
         self.ledger.borrow().newly_ended(unix_now)
     }
 
-    /// What secrets with a quota or a rate have used, to be kept.
+    /// What secrets have used, to be kept.
     pub(crate) fn usage(&self) -> String {
         self.ledger.borrow().usage()
     }

@@ -1,5 +1,8 @@
 //! What a secret allows its clients, and what they have used of it.
 
+#[cfg(feature = "ctl")]
+mod shown;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +13,8 @@ use super::fair_queue::Origin;
 use super::roll_call::RollCall;
 use super::usage::{Usage, write_line};
 use crate::config::SecretLimits;
+#[cfg(feature = "ctl")]
+pub(crate) use shown::{Names, ShownSecret};
 
 /// Bytes that may come at once although a rate is set, in time at that rate.
 const BURST: Duration = Duration::from_millis(500);
@@ -87,15 +92,6 @@ impl Ledger {
         })
     }
 
-    /// A line an account: `NAME LIVE USED`.
-    #[cfg(any(feature = "ctl", test))]
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let accounts = self.accounts.iter();
-        accounts
-            .map(|(name, account)| format!("{name} {} {}", account.live(), account.used()))
-            .collect()
-    }
-
     /// Those that have come to their end since the last question, with the end.
     pub(crate) fn newly_ended(&self, now: u64) -> Vec<(String, LimitRefusal)> {
         let accounts = self.accounts.iter();
@@ -148,9 +144,12 @@ impl Ledger {
 #[derive(Default)]
 pub(crate) struct SecretAccount {
     limits: Cell<SecretLimits>,
-    /// Its bytes are counted.
+    /// Its bytes are more than counted.
     metered: Cell<bool>,
     live: Cell<u32>,
+    /// When a client of it came or left last, in unix time.
+    #[cfg(feature = "ctl")]
+    seen: Cell<u64>,
     /// Live clients by what one subscriber has, kept only while `max_ips` is set.
     addresses: RefCell<HashMap<u64, u32>>,
     roll_call: Cell<RollCall>,
@@ -210,6 +209,7 @@ impl SecretAccount {
             counted_address = Some(Box::new(client));
         }
         self.live.set(self.live.get() + 1);
+        self.see(now);
         Ok(Membership {
             account: self.clone(),
             counted_address,
@@ -224,9 +224,22 @@ impl SecretAccount {
         outcome
     }
 
-    /// Whether [`spend`](Self::spend) has anything to do.
+    /// A client of it is here, or was up to now, which is unix time.
+    pub(crate) fn see(&self, now: u64) {
+        #[cfg(feature = "ctl")]
+        self.seen.set(now);
+        #[cfg(not(feature = "ctl"))]
+        let _ = now;
+    }
+
+    /// Whether [`spend`](Self::spend) has more to do than [`count`](Self::count).
     pub(crate) fn is_metered(&self) -> bool {
         self.metered.get()
+    }
+
+    /// Counts bytes that went either way, of a secret that has no quota and no rate.
+    pub(crate) fn count(&self, bytes: u64) {
+        self.used.set(self.used.get().saturating_add(bytes));
     }
 
     /// For a session that begins. It waits with the others for what is not paid for
@@ -240,7 +253,7 @@ impl SecretAccount {
     /// Books bytes that went either way, on the secret and on the session that has
     /// this turn. `clock` is a monotonic time.
     pub(crate) fn spend(&self, turn: &Turn, bytes: u64, clock: Duration) {
-        self.used.set(self.used.get().saturating_add(bytes));
+        self.count(bytes);
         self.look_at_quota();
         let Some(rate) = self.limits.get().rate else {
             return;
@@ -295,7 +308,7 @@ impl SecretAccount {
         self.live.get()
     }
 
-    /// Bytes used of the quota.
+    /// Bytes that went either way so far.
     #[cfg(any(feature = "ctl", test))]
     pub(crate) fn used(&self) -> u64 {
         self.used.get()
@@ -368,5 +381,4 @@ impl Drop for Membership {
 }
 
 #[cfg(test)]
-#[path = "limits_tests.rs"]
 mod tests;

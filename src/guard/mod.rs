@@ -16,7 +16,9 @@
 //! | `policy` | `--policy`, and the clients that it counts |
 //! | `table` | `--table`: addresses and names |
 //! | `table/error` | what is wrong with one |
+//! | `table/shown` | what the operator sees of one |
 //! | `limits` | expiry, quota, rate and numbers of a secret |
+//! | `limits/shown` | secrets as the operator sees them |
 //! | `usage` | what secrets have used, as text |
 //! | `roll_call` | when the sessions of a full secret are asked whether they are there |
 //! | `replay` | handshakes that must not come again |

@@ -1,6 +1,8 @@
 //! Lists of addresses and names, which policies ask and `ctl` changes.
 
 mod error;
+#[cfg(feature = "ctl")]
+mod shown;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

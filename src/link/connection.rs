@@ -125,6 +125,12 @@ impl LinkConnection {
         self.pulse.ping(self.now(), &self.rules());
     }
 
+    /// How long the last ping took, if one was answered, and how long there is a link.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn round_trip_and_age(&self) -> (Option<Duration>, Duration) {
+        self.pulse.round_trip_and_age(self.now())
+    }
+
     /// The other side has answered a ping.
     pub(crate) fn pong(&self, number: u64) {
         let micros = self.pulse.pong(self.precise_now(), number);

@@ -22,6 +22,7 @@
 //! | `driver.rs` | the task of a link: reads, sorts frames, writes |
 //! | `notes.rs` | what streams leave for their link |
 //! | `stream_flow.rs` | one stream's bytes each way: credit, and what waits for it |
+//! | `shown.rs` | a link as the operator sees it |
 //! | `share.rs` | who is at the other end, and what that one takes of what all share |
 //! | `silence.rs` | after how much silence something is done |
 //! | `fault.rs` | why a link ended, for the log, the metrics and the other side |
@@ -42,6 +43,8 @@ mod notes;
 mod pulse;
 mod security;
 mod share;
+#[cfg(feature = "ctl")]
+mod shown;
 mod silence;
 mod stream_flow;
 #[cfg(test)]
@@ -64,6 +67,8 @@ pub(crate) use front::Trial;
 #[cfg(all(feature = "tls", feature = "check"))]
 pub(crate) use security::Concern;
 pub(crate) use security::{Security, SecurityFiles, SetupError};
+#[cfg(feature = "ctl")]
+pub(crate) use shown::{LinkState, ShownLink};
 pub(crate) use silence::Silence;
 
 /// From connecting to the end of the handshake.

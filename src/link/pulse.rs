@@ -50,6 +50,14 @@ impl Pulse {
         micros
     }
 
+    /// How long the last ping took, if one was answered, and since when there is a link.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn round_trip_and_age(&self, now: Instant) -> (Option<Duration>, Duration) {
+        let round_trip = self.round_trip.get();
+        let known = (!round_trip.is_zero()).then_some(round_trip);
+        (known, now.saturating_duration_since(self.began))
+    }
+
     /// Since the link began; the number of a ping that goes out now.
     pub(crate) fn micros(&self, now: Instant) -> u64 {
         now.duration_since(self.began).as_micros() as u64

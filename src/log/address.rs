@@ -50,21 +50,27 @@ impl Address {
         match (addresses, self.port) {
             (LogAddresses::Full, Some(port)) => write!(f, "{}", SocketAddr::new(self.ip, port)),
             (LogAddresses::Full, None) => write!(f, "{}", self.ip),
-            (LogAddresses::Masked, _) => write_network(self.ip.to_canonical(), f),
+            (LogAddresses::Masked, _) => write!(f, "{}", Masked(self.ip)),
             (LogAddresses::None, _) => f.write_str("somebody"),
         }
     }
 }
 
-fn write_network(ip: IpAddr, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [a, b, c, _] = ip.octets();
-            write!(f, "{a}.{b}.{c}.0/24")
-        }
-        IpAddr::V6(ip) => {
-            let [a, b, c, ..] = ip.segments();
-            write!(f, "{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+/// The network that an address is from: enough to tell two people apart, and not to find
+/// one.
+pub(crate) struct Masked(pub(crate) IpAddr);
+
+impl fmt::Display for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_canonical() {
+            IpAddr::V4(ip) => {
+                let [a, b, c, _] = ip.octets();
+                write!(f, "{a}.{b}.{c}.0/24")
+            }
+            IpAddr::V6(ip) => {
+                let [a, b, c, ..] = ip.segments();
+                write!(f, "{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One line as its reader wants it.
 
-use std::fmt::{self, Write};
+use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,6 +8,7 @@ use super::form::Form;
 use super::level::LogLevel;
 use crate::clock::unix_now;
 use crate::wire::calendar::time_text;
+use crate::wire::json::Quoted;
 
 /// How a line looks, apart from what its reader wants before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,23 +78,6 @@ fn object(level: LogLevel, room: &str, message: fmt::Arguments<'_>) -> String {
         Quoted(room),
         Quoted(&message)
     )
-}
-
-/// Text as a string of JSON.
-pub(crate) struct Quoted<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_char('"')?;
-        for c in self.0.chars() {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "\\u{:04x}", c as u32)?,
-                c => f.write_char(c)?,
-            }
-        }
-        f.write_char('"')
-    }
 }
 
 /// Whether a line goes to stdout: its level is all that tells a reader by procd of

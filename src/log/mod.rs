@@ -26,15 +26,21 @@ mod form;
 mod level;
 mod line;
 mod queue;
+#[cfg(feature = "ctl")]
+mod recent;
 mod throttle;
 mod writer;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+#[cfg(feature = "ctl")]
+pub(crate) use address::Masked;
 pub(crate) use address::{Address, LogAddresses};
 pub(crate) use level::LogLevel;
-pub(crate) use line::{LogFormat, Quoted, one_line, room};
+pub(crate) use line::{LogFormat, one_line, room};
+#[cfg(feature = "ctl")]
+pub(crate) use recent::{Recent, recent};
 pub(crate) use throttle::{Skipped, Throttle, Throttles, Trouble};
 pub(crate) use writer::{detach, finish, lost};
 
@@ -73,6 +79,10 @@ pub(crate) fn write(level: LogLevel, room: &'static str, message: fmt::Arguments
     if is_enabled(level) {
         let line = format_line(level, room, message, form(), line::format());
         writer::write(line.as_bytes());
+    }
+    #[cfg(feature = "ctl")]
+    if level <= LogLevel::Warn {
+        recent::remember(level, message.to_string());
     }
 }
 

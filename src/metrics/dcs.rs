@@ -1,8 +1,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::RouteResult;
+#[cfg(feature = "ctl")]
+use super::Reason;
 use super::counter::{Counter, Gauge};
+use super::{RouteKind, RouteResult};
 use crate::wire::dc::DcId;
 
 /// Telegram has about a dozen ids; clients may name any i16. What does not fit
@@ -14,10 +16,46 @@ const MAX_DCS: usize = 32;
 pub(crate) struct DcMetrics {
     pub(crate) connections: Gauge,
     pub(crate) sessions: Gauge,
+    #[cfg(feature = "ctl")]
+    by_route: [Gauge; RouteKind::ALL.len()],
     pub(crate) opened: Counter,
     pub(crate) failed: Counter,
     pub(crate) ended: Counter,
     pub(crate) routes: RouteCounts,
+}
+
+impl DcMetrics {
+    pub(super) fn joined(&self, route: RouteKind) {
+        self.sessions.inc();
+        #[cfg(feature = "ctl")]
+        if let Some(count) = self.by_route.get(route.index()) {
+            count.inc();
+        }
+        #[cfg(not(feature = "ctl"))]
+        let _ = route;
+    }
+
+    pub(super) fn left(&self, route: RouteKind) {
+        self.sessions.dec();
+        #[cfg(feature = "ctl")]
+        if let Some(count) = self.by_route.get(route.index()) {
+            count.dec();
+        }
+        #[cfg(not(feature = "ctl"))]
+        let _ = route;
+    }
+
+    /// Some route was tried.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn has_routes(&self) -> bool {
+        !self.routes.0.borrow().is_empty()
+    }
+
+    /// The sessions that go by this route now.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn by(&self, route: RouteKind) -> u64 {
+        self.by_route.get(route.index()).map_or(0, Gauge::get)
+    }
 }
 
 /// What happened on the routes to a DC, as far as anything did: there are a few routes
@@ -71,7 +109,7 @@ impl Dcs {
     }
 
     /// Every row with its label, in the order of the ids.
-    pub(super) fn all(&self) -> Vec<(String, Rc<DcMetrics>)> {
+    pub(crate) fn all(&self) -> Vec<(String, Rc<DcMetrics>)> {
         let mut rows = self.rows.borrow().clone();
         rows.sort_by_key(|(id, _)| *id);
         let known = rows.into_iter().map(|(id, row)| (id.to_string(), row));

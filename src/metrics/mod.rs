@@ -36,6 +36,8 @@ use crate::wire::dc::DcId;
 pub(crate) use counter::{Counter, Gauge, TotalTime};
 pub(crate) use dcs::{DcMetrics, Dcs};
 pub(crate) use histogram::Histogram;
+#[cfg(feature = "ctl")]
+pub(crate) use process::resident_bytes;
 pub(crate) use reasons::{
     ByReason, ClientKind, CloseReason, ConnectFailure, ConnectionEnd, FrontingFailure,
     HandshakeOutcome, LinkEnd, MigrationOutcome, ProbeOutcome, Reason, RefreshOutcome,
@@ -299,12 +301,12 @@ impl Metrics {
     /// A session uses this DC. Ends with
     /// [`session_closed`](Self::session_closed).
     pub(crate) fn session_opened(&self, dc: DcId, route: RouteKind) {
-        self.dcs.of(dc).sessions.inc();
+        self.dcs.of(dc).joined(route);
         self.sessions_by_route.inc(route);
     }
 
-    pub(crate) fn session_closed(&self, dc: DcId) {
-        self.dcs.of(dc).sessions.dec();
+    pub(crate) fn session_closed(&self, dc: DcId, route: RouteKind) {
+        self.dcs.of(dc).left(route);
     }
 
     /// Appends everything in the Prometheus text format.

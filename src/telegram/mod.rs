@@ -37,8 +37,12 @@ use std::rc::Rc;
 
 pub(crate) use asking::Fared;
 pub(crate) use middle::Patience;
+#[cfg(feature = "ctl")]
+pub(crate) use pool::ShownConnection;
 #[cfg(feature = "tls")]
 pub(crate) use routes::{Authorities, AuthoritiesError};
+#[cfg(feature = "ctl")]
+pub(crate) use routes::{ShownRoute, ShownStanding};
 pub(crate) use shared::Shared;
 #[cfg(feature = "check")]
 pub(crate) use told::Told;
@@ -75,10 +79,17 @@ impl Telegram {
         }
     }
 
-    /// How the routes to each DC stand, for `ctl`.
+    /// How the routes to each DC stand.
     #[cfg(feature = "ctl")]
-    pub(crate) fn routes(&self) -> Vec<String> {
-        self.routes.lines()
+    pub(crate) fn routes(&self) -> Vec<ShownRoute> {
+        self.routes.shown()
+    }
+
+    /// The connections to middle proxies that take sessions.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn connections(&self) -> Vec<ShownConnection> {
+        let pools = self.pools.borrow();
+        pools.iter().flat_map(|pool| pool.shown()).collect()
     }
 
     /// What the file of `--ws-ca` holds, which is read with the config; whether that is

@@ -42,6 +42,7 @@
 //! | **Pages** | |
 //! | `http/` | URLs, heads, bodies, answers |
 //! | `http_date.rs` | the date in an answer |
+//! | `json.rs` | as much JSON as we write |
 //! | **Routes** | |
 //! | `next_proxy/` | another MTProxy, as its client |
 //! | `websocket/` | the upgrade, frames from a server, frames to it |
@@ -68,6 +69,7 @@ pub mod http;
 pub mod http_connect;
 pub mod http_date;
 pub mod invite;
+pub mod json;
 pub mod key_exchange;
 mod key_share;
 pub mod learnt_flight;

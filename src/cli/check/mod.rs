@@ -48,10 +48,10 @@ mod web_public;
 
 use super::commands::CheckMachine;
 use super::exit::Exit;
-use super::json::Json;
 use super::print;
 use super::service::{self, Basis};
 use crate::config::{Config, Role};
+use crate::wire::json::Json;
 use summary::Summary;
 use verdict::{Grade, Verdict};
 

@@ -2,7 +2,7 @@
 
 use super::verdict::{Grade, Verdict};
 use crate::cli::exit::Exit;
-use crate::cli::json::Json;
+use crate::wire::json::Json;
 
 /// How many verdicts there are of each kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::cli::json::Json;
 use crate::config::RouteName;
 use crate::log::one_line;
+use crate::wire::json::Json;
 
 /// Only `Fail` makes the command fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

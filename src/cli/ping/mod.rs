@@ -54,8 +54,8 @@ use std::io::{BufRead, stdin};
 
 use super::commands::PingLinks;
 use super::exit::Exit;
-use super::json::Json;
 use super::{complain, print};
+use crate::wire::json::Json;
 
 #[cfg(feature = "check")]
 pub(super) use course::Pinged;

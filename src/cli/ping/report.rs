@@ -6,7 +6,7 @@ use super::aim::Aim;
 use super::course::Pinged;
 use super::failure::Failure;
 use super::times::Times;
-use crate::cli::json::Json;
+use crate::wire::json::Json;
 
 /// Columns of a terminal that everybody has.
 const WIDTH: usize = 80;

@@ -1,5 +1,5 @@
-//! The socket that `ctl` talks to: one request a line, one answer, then the
-//! end. `ok` or `error TEXT` comes first, then the lines that were asked for.
+//! The socket that `ctl` talks to, and any program of this machine: HTTP/1.1 with JSON
+//! (`doc/api.md`). What can be asked is in [`crate::control`].
 
 use std::cell::Cell;
 use std::fs;
@@ -16,63 +16,59 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::core::Core;
 use super::part::{Doing, Part, Phase};
-use super::telegram::TelegramPart;
+use super::rooms::Rooms;
 use crate::cli::callers;
-use crate::config::{make_private_dir, shown};
-use crate::guard::gate::Gate;
-use crate::guard::half_open::HalfOpen;
-use crate::guard::table::{Snapshot, Table};
-use crate::net::{Listener, Reactor, Socket, Turnstile, unblock};
+use crate::config::make_private_dir;
+use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT};
+use crate::guard::half_open::{HalfOpen, Origin};
+use crate::http::{Connection, Exchange, HttpContext, Incoming, Next};
+use crate::net::{Listener, Reactor, Socket, unblock};
+use crate::wire::http::RequestHead;
 
 /// To ask, and to read the answer.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// For a disk to take a table; `ctl` waits a little longer.
-const SAVE_LIMIT: Duration = Duration::from_secs(60);
-
 /// For a disk to take the socket's file away.
 const REMOVAL: Duration = Duration::from_secs(2);
 
-/// Who connects and has not asked yet; one more, and the oldest of them goes.
+/// Who is connected and has not asked; one more, and the oldest of them goes.
 const MAX_SILENT: usize = 8;
 
 /// Who has asked, likewise: each may hold the list of a table.
 const MAX_ASKERS: usize = 8;
 
-/// Longer than any entry of a table.
-const MAX_REQUEST: usize = 1024;
-
 /// The socket, where it is.
 pub(super) struct ControlSocket {
     core: Rc<Core>,
-    gate: Rc<Gate>,
-    /// Not on a front.
-    telegram: Option<Rc<TelegramPart>>,
+    control: Rc<Control>,
+    http: Rc<HttpContext>,
     path: PathBuf,
     /// What tells its file from another one's.
     file: Option<[u64; 4]>,
     listener: Cell<Option<Listener>>,
-    /// Of tables.
-    saves: Turnstile,
+    silent: Rc<HalfOpen>,
+    askers: Rc<HalfOpen>,
 }
 
 impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
-    pub(crate) fn bind(
-        core: &Rc<Core>,
-        gate: &Rc<Gate>,
-        telegram: Option<&Rc<TelegramPart>>,
-    ) -> Option<Rc<Self>> {
+    pub(crate) fn bind(core: &Rc<Core>, rooms: &Rooms) -> Option<Rc<Self>> {
         let path = core.config().process.control.clone();
         match bind(&core.reactor, &path) {
             Ok(listener) => Some(Rc::new(Self {
                 core: core.clone(),
-                gate: gate.clone(),
-                telegram: telegram.cloned(),
+                control: Control::new(parts(core, rooms)),
+                http: Rc::new(HttpContext {
+                    reactor: core.reactor.clone(),
+                    scratch: core.scratch.clone(),
+                    buffers: core.buffers.clone(),
+                    long_heads: Rc::default(),
+                }),
                 file: identity_of(&path),
                 listener: Cell::new(Some(listener)),
-                saves: Turnstile::default(),
+                silent: HalfOpen::new(MAX_SILENT),
+                askers: HalfOpen::new(MAX_ASKERS),
                 path,
             })),
             Err(error) => {
@@ -101,93 +97,83 @@ impl ControlSocket {
 
     /// Answers several at once: none is in the way of another.
     async fn serve(self: Rc<Self>, listener: Listener) {
-        let (silent, askers) = (HalfOpen::new(MAX_SILENT), HalfOpen::new(MAX_ASKERS));
-        let control = self.clone();
-        let answer = move |socket: Socket| {
-            let (control, silent, askers) = (control.clone(), silent.clone(), askers.clone());
-            async move {
-                let reactor = &control.core.reactor;
-                let from = callers::origin_of(&socket);
-                let asked = read_line(&socket);
-                let asked = callers::seated(reactor, &silent, from, LIMIT, asked).await;
-                if let Some(Ok(request)) = asked {
-                    let answering = control.answer(&socket, &request);
-                    let limit = SAVE_LIMIT + LIMIT;
-                    let _ = callers::seated(reactor, &askers, from, limit, answering).await;
-                }
-            }
-        };
+        let socket = self.clone();
+        let answer = move |caller: Socket| socket.clone().converse(caller);
         callers::serve(&self.core.executor, &listener, answer).await;
     }
 
-    async fn answer(&self, socket: &Socket, request: &str) -> io::Result<()> {
-        let words: Vec<&str> = request.split_whitespace().collect();
-        let text = match self.obey(&words).await {
-            Ok(lines) => format!("ok\n{lines}"),
-            Err(problem) => format!("error {problem}\n"),
-        };
-        let written = socket.write_all(text.as_bytes());
-        let written = self.core.reactor.timeout(LIMIT, written).await;
-        written.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    async fn converse(self: Rc<Self>, caller: Socket) {
+        let from = callers::origin_of(&caller);
+        let connection = Rc::new(Connection::plain(caller));
+        let mut exchange = Exchange::new(&self.http, connection, Vec::new());
+        if self.answer_all(&mut exchange, from).await.is_some() {
+            self.core.reactor.timeout(LIMIT, exchange.finish()).await;
+        }
     }
 
-    /// The lines of the answer, each with its end.
-    async fn obey(&self, words: &[&str]) -> Result<String, String> {
-        match *words {
-            ["secrets"] => Ok(text(self.gate.secrets())),
-            ["routes"] => match &self.telegram {
-                Some(telegram) => Ok(text(telegram.routes())),
-                None => Err("a front has no route to Telegram; ask its back".to_owned()),
-            },
-            ["table", "list", name] => {
-                let entries = self.table(name)?.snapshot();
-                Ok(unblock(move || text(entries.list())).await)
-            }
-            ["table", "save", name] => self.save(&*self.table(name)?).await,
-            ["table", action @ ("add" | "del"), name, entry] => {
-                let table = self.table(name)?;
-                let changed = match action {
-                    "add" => table.add(entry).map_err(|error| error.to_string())?,
-                    _ => table.remove(entry),
-                };
-                if changed {
-                    info!("ctl: table {action} {name} {}", shown(entry));
+    /// `None`: the caller is gone, or has to go.
+    async fn answer_all(&self, exchange: &mut Exchange, from: Origin) -> Option<()> {
+        let reactor = &self.core.reactor;
+        loop {
+            let asking = exchange.next();
+            match callers::seated(reactor, &self.silent, from, LIMIT, asking).await? {
+                Incoming::Request(head) => {
+                    let answering = self.answer(exchange, &head);
+                    let limit = SAVE_LIMIT + LIMIT;
+                    let answered = callers::seated(reactor, &self.askers, from, limit, answering);
+                    if answered.await?.ok()? == Next::Close {
+                        return Some(());
+                    }
                 }
-                let outcome = if changed { "changed\n" } else { "unchanged\n" };
-                Ok(outcome.to_owned())
+                Incoming::Unparsable => {
+                    let Reply {
+                        content_type, body, ..
+                    } = Reply::problem(&Problem::NoRequest, Form::Json);
+                    let fields = [("Content-Type", content_type)];
+                    let refusing = exchange.refuse(&fields, body.as_bytes());
+                    return reactor.timeout(LIMIT, refusing).await?.ok();
+                }
+                Incoming::End => return None,
             }
-            _ => Err("unknown request: is ctl of another version?".to_owned()),
         }
     }
 
-    fn table(&self, name: &str) -> Result<Rc<Table>, String> {
-        let table = self.gate.table(name);
-        table.ok_or_else(|| format!("there is no table {name}; start with --table {name}=FILE"))
-    }
-
-    /// Answers when the file is as the table was at its turn.
-    async fn save(&self, table: &Table) -> Result<String, String> {
-        let saving = self.saves.run(|| {
-            let entries: Snapshot = table.snapshot();
-            Some(move || entries.save())
-        });
-        match self.core.reactor.timeout(SAVE_LIMIT, saving).await {
-            Some(Some(Err(error))) => Err(error.to_string()),
-            Some(_) => {
-                table.is_saved();
-                Ok(String::new())
-            }
-            None => Err(format!(
-                "table {} is not written after {}s, but may still be: is its disk busy or gone?",
-                table.name,
-                SAVE_LIMIT.as_secs()
-            )),
+    async fn answer(&self, exchange: &mut Exchange, head: &RequestHead) -> io::Result<Next> {
+        let form = Form::accepted(head.fields().only("accept"));
+        let request = Request::parse(head.method(), head.target());
+        let reply = self.control.reply(request, form).await;
+        let mut fields = vec![
+            ("Content-Type", reply.content_type),
+            ("Cache-Control", "no-store"),
+        ];
+        if let Some(methods) = &reply.allow {
+            fields.push(("Allow", methods));
         }
+        let answering = exchange.answer(head, reply.status, &fields, reply.body.as_bytes());
+        let answered = self.core.reactor.timeout(LIMIT, answering).await;
+        answered.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+fn parts(core: &Rc<Core>, rooms: &Rooms) -> Parts {
+    let of_config = core.clone();
+    Parts {
+        reactor: core.reactor.clone(),
+        metrics: core.metrics.clone(),
+        buffers: core.buffers.clone(),
+        gate: rooms.gate().clone(),
+        clients: rooms.clients().map(|clients| clients.context().clone()),
+        telegram: rooms.telegram().map(|telegram| telegram.telegram().clone()),
+        link: rooms.link_end(),
+        last_reload: core.last_reload.clone(),
+        config: Box::new(move || of_config.config()),
     }
 }
 
 impl Part for ControlSocket {
     fn start(self: Rc<Self>, core: &Core) {
+        let control = self.control.clone();
+        core.spawn(async move { control.run().await });
         if let Some(listener) = self.listener.take() {
             core.spawn(self.serve(listener));
         }
@@ -238,16 +224,4 @@ fn is_taken(path: &Path) -> io::Result<bool> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     let connected = rustix::net::connect(&socket, &SocketAddrUnix::new(path)?);
     Ok(matches!(connected, Ok(()) | Err(Errno::AGAIN)))
-}
-
-async fn read_line(socket: &Socket) -> io::Result<String> {
-    let line = callers::read_request(socket, b"\n", MAX_REQUEST).await?;
-    let line = line.ok_or(io::ErrorKind::InvalidData)?;
-    Ok(String::from_utf8_lossy(&line).into_owned())
-}
-
-fn text(lines: Vec<String>) -> String {
-    lines
-        .iter()
-        .fold(String::new(), |text, line| text + line + "\n")
 }

@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::settings::Settings;
 use crate::config::{Config, DataDir};
+#[cfg(feature = "ctl")]
+use crate::control::LastReload;
 use crate::log;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Executor, Reactor, Scratch};
@@ -17,6 +19,8 @@ pub(super) struct Core {
     pub(crate) buffers: Rc<BufferPool>,
     pub(crate) scratch: Rc<Scratch>,
     config: RefCell<Rc<Config>>,
+    #[cfg(feature = "ctl")]
+    pub(crate) last_reload: Rc<LastReload>,
     /// What each room goes by of it.
     pub(crate) settings: Settings,
 }
@@ -31,6 +35,8 @@ impl Core {
             scratch: Rc::default(),
             settings: Settings::new(&config),
             config: RefCell::new(config),
+            #[cfg(feature = "ctl")]
+            last_reload: Rc::default(),
         })
     }
 

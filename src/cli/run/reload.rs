@@ -7,6 +7,8 @@ use super::core::Core;
 use super::link::link_side;
 use super::part::{Change, Doing, Files, Part, Report};
 use crate::config::{Config, ConfigSource, Differences};
+#[cfg(feature = "ctl")]
+use crate::control::Reload;
 use crate::guard::gate::Gate;
 use crate::guard::table::{ReadTable, Snapshot};
 use crate::link::SecurityFiles;
@@ -66,7 +68,16 @@ pub(super) async fn reload(
     );
     let reading = unblock(move || read(&source, &running, &before));
     let fresh = with_patience(core, reading).await;
-    match fresh.and_then(|fresh| take_over(core, parts, fresh)) {
+    let outcome = fresh.and_then(|fresh| take_over(core, parts, fresh));
+    #[cfg(feature = "ctl")]
+    if let Err(error) = &outcome {
+        core.last_reload.note(Reload {
+            at: core.reactor.clock().unix(),
+            outcome: Err(error.clone()),
+            need_restart: Vec::new(),
+        });
+    }
+    match outcome {
         Ok(later) => {
             core.metrics.config_reloads.inc();
             for doing in later {
@@ -115,12 +126,20 @@ fn take_over<'a>(
         }
         part.reconfigure(&change, &mut report);
     }
-    tell(&change, &report);
+    let told = tell(&change, &report);
+    #[cfg(feature = "ctl")]
+    core.last_reload.note(Reload {
+        at: core.reactor.clock().unix(),
+        outcome: Ok(told),
+        need_restart: own(&change.differences.need_restart),
+    });
+    #[cfg(not(feature = "ctl"))]
+    let _ = told;
     Ok(report.later)
 }
 
-/// What has changed, and what the person should know of it.
-fn tell(change: &Change, report: &Report<'_>) {
+/// What has changed, which it gives back, and what the person should know of it.
+fn tell(change: &Change, report: &Report<'_>) -> Vec<String> {
     let (old, new, differences) = (&change.old.said, &change.new.said, &change.differences);
     let restart = differences.need_restart.join(", ");
     if !restart.is_empty() {
@@ -137,15 +156,18 @@ fn tell(change: &Change, report: &Report<'_>) {
         warn!("{warning}");
     }
     let changed = differences.changed.join(", ");
-    let told = [&changed].into_iter().chain(&report.told);
-    let told: Vec<&str> = told
-        .map(String::as_str)
-        .filter(|told| !told.is_empty())
-        .collect();
+    let told = [changed].into_iter().chain(report.told.iter().cloned());
+    let told: Vec<String> = told.filter(|told| !told.is_empty()).collect();
     match told.as_slice() {
         [] => info!("reloaded: no flag, table or certificate changed that can be taken over"),
         told => info!("reloaded: {}", told.join("; ")),
     }
+    told
+}
+
+#[cfg(feature = "ctl")]
+fn own(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ use super::web::WebPart;
 #[cfg(feature = "tls")]
 use super::web_tls::WebTlsPart;
 use crate::config::{DataLock, Role};
+#[cfg(feature = "ctl")]
+use crate::control::LinkEnd;
 use crate::guard::gate::Gate;
 use crate::telegram::directory::PublicAddress;
 
@@ -96,6 +98,15 @@ impl Rooms {
     #[cfg(feature = "tls")]
     pub(crate) fn web_tls(&self) -> Option<&Rc<WebTlsPart>> {
         self.web_tls.as_ref()
+    }
+
+    /// Of a front or a back.
+    #[cfg(feature = "ctl")]
+    pub(crate) fn link_end(&self) -> Option<LinkEnd> {
+        Some(match &**self.link.as_ref()? {
+            LinkPart::Front(front) => LinkEnd::Front(front.clone()),
+            LinkPart::Back(back) => LinkEnd::Back(back.clone()),
+        })
     }
 
     /// Not on a back.

@@ -59,7 +59,7 @@ impl Server {
             .map(|behind| Ports::open(&core, behind));
         let ports = ports.transpose()?;
         #[cfg(feature = "ctl")]
-        let control = ControlSocket::bind(&core, &gate, rooms.telegram());
+        let control = ControlSocket::bind(&core, &rooms);
         if let Some(user) = &config.process.user {
             #[cfg(feature = "ctl")]
             let socket = control.as_ref().map(|control| control.path());

@@ -66,10 +66,9 @@ impl TelegramPart {
         self.telegram.ask(dc, route).await
     }
 
-    /// What `ctl routes` is told.
     #[cfg(feature = "ctl")]
-    pub(crate) fn routes(&self) -> Vec<String> {
-        self.telegram.routes()
+    pub(crate) fn telegram(&self) -> &Rc<Telegram> {
+        &self.telegram
     }
 }
 

@@ -31,12 +31,18 @@ impl ClientOut {
     /// Books bytes that went either way on the secret's account. With the last of
     /// its quota all of the secret's sessions end.
     pub(crate) fn spend(&self, length: usize) {
-        let Some(account) = self.account.as_ref().filter(|one| one.is_metered()) else {
+        let bytes = length as u64;
+        #[cfg(feature = "ctl")]
+        self.bytes.set(self.bytes.get().wrapping_add(bytes));
+        let Some(account) = &self.account else {
             return;
         };
+        if !account.is_metered() {
+            return account.count(bytes);
+        }
         let was_used_up = account.is_used_up();
         let now = self.context.reactor.now();
-        account.spend(&self.turn, length as u64, self.context.gate.clock(now));
+        account.spend(&self.turn, bytes, self.context.gate.clock(now));
         if account.is_used_up() && !was_used_up {
             self.context.sessions.end_all_of(account);
         }

@@ -17,6 +17,7 @@
 //! | `book` | times and manners of all sites |
 //! | `names` | whether the names of our domains lead to us |
 //! | `own` | how our own TLS answers, where it is the site |
+//! | `shown` | sites as the operator sees them |
 //! | `advice` | what a person should know of a site |
 
 mod advice;
@@ -34,6 +35,8 @@ mod observe;
 mod own;
 mod probe;
 mod profile_file;
+#[cfg(feature = "ctl")]
+mod shown;
 mod site;
 mod visit;
 
@@ -62,6 +65,8 @@ pub(crate) use own::{OwnFace, SHAKE_LIMIT};
 #[cfg(feature = "check")]
 pub(crate) use probe::Examined;
 use profile_file::Flaw;
+#[cfg(feature = "ctl")]
+pub(crate) use shown::ShownSite;
 use site::Site;
 pub(super) use visit::{OwnEnd, SiteVisit};
 
@@ -128,6 +133,9 @@ struct Model {
     profile: Option<FlightProfile>,
     /// Its first questions are over.
     is_asked: bool,
+    /// How that went last, and when.
+    #[cfg(feature = "ctl")]
+    probed: Option<(ProbeOutcome, Instant)>,
     said: String,
     /// Why its site was not measured the last time, with the way out.
     failed: Option<String>,
@@ -149,6 +157,8 @@ impl Model {
             profile: learnt.as_ref().and_then(Learnt::profile),
             learnt,
             is_asked: false,
+            #[cfg(feature = "ctl")]
+            probed: None,
             said: String::new(),
             failed: None,
         }

@@ -233,6 +233,8 @@ impl Sites {
                     model.learn(question, &answer);
                     model.failed = None;
                 });
+                #[cfg(feature = "ctl")]
+                self.note(domain, ProbeOutcome::Measured);
             }
             // It serves no client that does not offer it.
             Err(ProbeError::NoModel(_)) if question == Question::WithoutMlkem => {
@@ -241,6 +243,8 @@ impl Sites {
             Err(error) => {
                 round.has_failed.set(true);
                 self.metrics.site_probes.inc(error.outcome());
+                #[cfg(feature = "ctl")]
+                self.note(domain, error.outcome());
                 let place = &site.place;
                 let shape = match self.profile(domain) {
                     Some(_) => "the shape that it had",
@@ -320,6 +324,13 @@ impl Sites {
             }
         }
         Ok(answer)
+    }
+
+    /// Asking the site of `domain` has gone like this.
+    #[cfg(feature = "ctl")]
+    fn note(&self, domain: &Domain, outcome: ProbeOutcome) {
+        let now = self.reactor.now();
+        self.with_model(domain, |model| model.probed = Some((outcome, now)));
     }
 
     /// What the log did not say last of this domain.

@@ -22,6 +22,10 @@ const LOG_PERIOD: Duration = Duration::from_secs(10);
 pub(super) trait Holder {
     fn connection(&self) -> &Rc<LinkConnection>;
 
+    /// How many streams there are.
+    #[cfg(feature = "ctl")]
+    fn load(&self) -> usize;
+
     /// What all streams here hold.
     fn held(&self) -> usize;
 

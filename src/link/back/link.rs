@@ -276,6 +276,11 @@ impl Holder for BackLink {
         &self.connection
     }
 
+    #[cfg(feature = "ctl")]
+    fn load(&self) -> usize {
+        live(&self.streams.borrow()).count()
+    }
+
     fn held(&self) -> usize {
         let streams = self.streams.borrow();
         live(&streams).map(|(_, stream)| stream.held()).sum()

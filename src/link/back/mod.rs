@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fronts.rs` | which fronts there are, and who gives way when they want too much |
 //! | `link.rs` | one link, and the streams on it |
+//! | `shown.rs` | what the operator sees of them |
 //! | `desk.rs` | what a link and its streams have in common |
 //! | `stream.rs` | one client's session: what Telegram has for it goes to the front |
 //! | `open_session.rs` | opens that session |
@@ -22,6 +23,8 @@ mod line;
 mod link;
 mod open_session;
 mod packets;
+#[cfg(feature = "ctl")]
+mod shown;
 mod signal;
 mod stream;
 mod taker;

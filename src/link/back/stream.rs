@@ -181,7 +181,7 @@ impl BackStream {
         let metrics = &link.context.metrics;
         metrics.link_streams.dec();
         if self.is_counted.get() {
-            metrics.session_closed(self.tie.dc);
+            metrics.session_closed(self.tie.dc, self.route);
         }
         drop((self.task.take(), taker));
         is_waiting

@@ -27,27 +27,43 @@ pub(super) struct Keeper {
     pub(crate) target: Rc<BackAddress>,
     /// Before the next dial.
     pub(crate) pause: Rc<Pause>,
-    link: Rc<RefCell<Weak<FrontLink>>>,
+    state: Rc<State>,
     keeping: Task<()>,
+}
+
+/// What has come of it.
+#[derive(Default)]
+struct State {
+    link: RefCell<Weak<FrontLink>>,
+    /// Why there was no link last.
+    #[cfg(feature = "ctl")]
+    fault: RefCell<Option<String>>,
 }
 
 impl Keeper {
     pub(crate) fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
-        let link = Rc::<RefCell<Weak<FrontLink>>>::default();
+        let state = Rc::<State>::default();
         let pause = Rc::<Pause>::default();
-        let keeping = keep(front.clone(), target.clone(), pause.clone(), link.clone());
+        let keeping = keep(front.clone(), target.clone(), pause.clone(), state.clone());
         Self {
             target,
             pause,
-            link,
+            state,
             keeping: front.context.executor.spawn(keeping),
         }
+    }
+
+    /// It has no link now; why that was not to be had last.
+    #[cfg(feature = "ctl")]
+    pub(super) fn missing(&self) -> Option<Option<String>> {
+        let is_there = self.state.link.borrow().strong_count() > 0;
+        (!is_there).then(|| self.state.fault.borrow().clone())
     }
 
     /// The link takes no more clients, and ends when those on it have left.
     pub(crate) fn retire(self) {
         let target = &self.target;
-        let Some(link) = self.link.borrow().upgrade() else {
+        let Some(link) = self.state.link.borrow().upgrade() else {
             info!("no longer dialling {target}");
             return;
         };
@@ -58,12 +74,7 @@ impl Keeper {
     }
 }
 
-async fn keep(
-    front: Rc<Front>,
-    target: Rc<BackAddress>,
-    pause: Rc<Pause>,
-    current: Rc<RefCell<Weak<FrontLink>>>,
-) {
+async fn keep(front: Rc<Front>, target: Rc<BackAddress>, pause: Rc<Pause>, state: Rc<State>) {
     let reactor = front.context.reactor.clone();
     let mut backoff = DialBackoff::default();
     let mut reloads = front.reloads.get();
@@ -79,10 +90,10 @@ async fn keep(
                     LinkDriver::new(&front.context, greeted, front.share.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 link.lacks_middle.set(lacks_middle);
-                current.replace(Rc::downgrade(&link));
+                state.link.replace(Rc::downgrade(&link));
                 let back = target.at(Some(address));
                 let fault = drive(&front, &back, &link, &mut driver, &mut backoff).await;
-                current.take();
+                state.link.take();
                 if link.is_retired() {
                     front.context.metrics.link_ends.inc(fault.reason());
                     return;
@@ -99,6 +110,8 @@ async fn keep(
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
+        #[cfg(feature = "ctl")]
+        state.fault.replace(Some(fault.to_string()));
         pause.begin();
         if front.is_awaited() {
             pause.cut_short();

@@ -6,6 +6,7 @@
 //! | `dial.rs` | keeps a link to a back: dials, and dials again |
 //! | `dial_backoff.rs` | how long to wait before that, and whether to log it |
 //! | `link.rs` | one link, and the streams on it |
+//! | `shown.rs` | what the operator sees of them |
 //! | `stream.rs` | one client's session on a link |
 //! | `trial.rs` | a link that `check` tries |
 
@@ -13,6 +14,8 @@ mod back_address;
 mod dial;
 mod dial_backoff;
 mod link;
+#[cfg(feature = "ctl")]
+mod shown;
 mod stream;
 #[cfg(test)]
 mod tests;

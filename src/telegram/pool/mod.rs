@@ -9,10 +9,13 @@
 //! |---|---|
 //! | `lanes.rs` | connections that are left to slow clients |
 //! | `paths.rs` | which connections lead to Telegram |
+//! | `shown.rs` | what the operator sees of them |
 //! | `supply.rs` | opens new ones, and how soon again after a failure |
 
 mod lanes;
 mod paths;
+#[cfg(feature = "ctl")]
+mod shown;
 mod supply;
 
 use std::cell::{Cell, RefCell};
@@ -29,6 +32,8 @@ use crate::metrics::{ConnectionEnd, MigrationOutcome};
 use crate::net::{BufferPool, Counting, Jitter, Notify, Pause};
 use crate::wire::dc::DcId;
 use lanes::SlowLines;
+#[cfg(feature = "ctl")]
+pub(crate) use shown::ShownConnection;
 
 /// Longest wait of a session for a connection, of new ones and of others.
 const JOIN_LIMIT: Duration = Duration::from_secs(10);

@@ -9,7 +9,7 @@
 //! | `question.rs` | asks a DC itself, over a line as a client has it |
 //! | `ready.rs` | lines through web servers, of which some are ready before a client asks |
 //! | `search.rs` | tries the routes for one client |
-//! | `shown.rs` | what `ctl routes` says |
+//! | `shown.rs` | what the operator sees of them |
 //! | `spares.rs` | connections that are ready before a client asks; pure |
 //! | `state.rs` | what is known of one route to one DC; pure |
 //! | `table.rs` | which route is tried next; pure |
@@ -64,6 +64,8 @@ use crate::metrics::RouteResult;
 use crate::wire::dc::DcId;
 #[cfg(feature = "tls")]
 pub(crate) use authorities::{Authorities, AuthoritiesError};
+#[cfg(feature = "ctl")]
+pub(crate) use shown::{ShownRoute, ShownStanding};
 use state::News;
 use table::Table;
 

@@ -1,33 +1,51 @@
+use std::time::Duration;
+
 use super::Routes;
 use super::state::Standing;
-use crate::metrics::Reason;
+use crate::config::RouteName;
+use crate::metrics::RouteResult;
+use crate::wire::dc::DcId;
+
+/// A route to a DC that was asked for, as the operator sees it.
+pub(crate) struct ShownRoute {
+    pub(crate) dc: DcId,
+    pub(crate) route: RouteName,
+    pub(crate) standing: ShownStanding,
+    /// It is the last that worked, and for so long.
+    pub(crate) worked: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShownStanding {
+    Free,
+    /// For how long still, and why.
+    Rests(Duration, RouteResult),
+    /// The next client tries whether it works again; why it rested.
+    Due(RouteResult),
+    /// A client does.
+    Probed(RouteResult),
+}
 
 impl Routes {
-    /// For `ctl`: a line for each route to each DC that was asked for, of words without
-    /// blanks: the DC, the route, how it stands, the seconds that this lasts, the label of
-    /// the reason, and for how many seconds it has been the last that worked; `-` is
-    /// nothing.
-    pub(in crate::telegram) fn lines(&self) -> Vec<String> {
+    pub(in crate::telegram) fn shown(&self) -> Vec<ShownRoute> {
         let (table, list, now) = (self.table.borrow(), self.list(), self.now());
-        let mut lines = Vec::new();
+        let mut shown = Vec::new();
         for (dc, worked) in table.dcs() {
             for route in list.as_slice() {
-                let (standing, rest) = match table.standing(dc, *route, now) {
-                    Standing::Free => ("free", None),
-                    Standing::Due(rest) => ("due", Some(rest)),
-                    Standing::Probed(rest) => ("probed", Some(rest)),
-                    Standing::Rests(rest) => ("rests", Some(rest)),
-                };
-                let (left, why) = match rest {
-                    Some(rest) => (rest.left(now).as_secs().to_string(), rest.why.label()),
-                    None => ("-".to_owned(), "-"),
-                };
                 let worked = worked.filter(|(last, _)| last == route);
-                let worked = worked.map(|(_, at)| now.saturating_duration_since(at).as_secs());
-                let worked = worked.map_or("-".to_owned(), |seconds| seconds.to_string());
-                lines.push(format!("{dc} {route} {standing} {left} {why} {worked}"));
+                shown.push(ShownRoute {
+                    dc,
+                    route: *route,
+                    standing: match table.standing(dc, *route, now) {
+                        Standing::Free => ShownStanding::Free,
+                        Standing::Due(rest) => ShownStanding::Due(rest.why),
+                        Standing::Probed(rest) => ShownStanding::Probed(rest.why),
+                        Standing::Rests(rest) => ShownStanding::Rests(rest.left(now), rest.why),
+                    },
+                    worked: worked.map(|(_, at)| now.saturating_duration_since(at)),
+                });
             }
         }
-        lines
+        shown
     }
 }

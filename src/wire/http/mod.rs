@@ -14,6 +14,7 @@
 //! | `request.rs` | a request's head |
 //! | `response.rs` | a response's head |
 //! | `body.rs` | where a body ends, and its bytes without framing |
+//! | `target.rs` | a request's target, taken apart |
 //! | `error.rs` | why there is no answer, or nowhere to ask |
 
 mod answer;
@@ -24,6 +25,7 @@ mod head_scan;
 mod reply;
 mod request;
 mod response;
+mod target;
 mod url;
 
 pub use answer::Answer;
@@ -34,4 +36,5 @@ pub use head_scan::{HeadScan, MAX_FIELDS, MAX_HEAD, Unparsable};
 pub use reply::Reply;
 pub use request::RequestHead;
 pub use response::ResponseHead;
+pub use target::{Target, escaped};
 pub use url::Url;

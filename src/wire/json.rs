@@ -1,12 +1,10 @@
-//! As much JSON as the commands write.
+//! As much JSON as we write; nothing here reads it.
 
-use std::fmt::Write;
-
-use crate::log::Quoted;
+use std::fmt::{self, Write};
 
 /// A value. Objects keep the order of their members.
-pub(super) enum Json {
-    #[cfg(any(test, feature = "check", feature = "ctl", feature = "ping"))]
+pub enum Json {
+    Null,
     Bool(bool),
     Number(i64),
     Text(String),
@@ -20,10 +18,41 @@ impl From<&str> for Json {
     }
 }
 
-impl std::fmt::Display for Json {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl From<String> for Json {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Json {
+    /// What a program would take for a negative number is the largest one.
+    fn from(number: u64) -> Self {
+        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<usize> for Json {
+    fn from(number: usize) -> Self {
+        Self::from(number as u64)
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Json {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            #[cfg(any(test, feature = "check", feature = "ctl", feature = "ping"))]
+            Self::Null => f.write_str("null"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Number(value) => write!(f, "{value}"),
             Self::Text(text) => Quoted(text).fmt(f),
@@ -47,6 +76,23 @@ impl std::fmt::Display for Json {
     }
 }
 
+/// Text as a string of JSON.
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "\\u{:04x}", c as u32)?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,9 +103,14 @@ mod tests {
         let value = Json::Object(vec![
             ("a", Json::List(vec![Json::Number(-1), Json::Bool(true)])),
             ("b", Json::Object(vec![])),
+            ("c", Json::from(None::<u64>)),
+            ("d", Json::from(u64::MAX)),
         ]);
         let read: serde_json::Value = serde_json::from_str(&value.to_string()).unwrap();
-        assert_eq!(read, serde_json::json!({"a": [-1, true], "b": {}}));
+        assert_eq!(
+            read,
+            serde_json::json!({"a": [-1, true], "b": {}, "c": null, "d": i64::MAX})
+        );
     }
 
     proptest! {

@@ -167,8 +167,9 @@ proptest! {
         for (name, used) in &model {
             prop_assert_eq!(ledger.account(name).map(|account| account.used()), Some(*used));
         }
-        let lines: Vec<_> = model.iter().map(|(name, used)| format!("{name} 0 {used}")).collect();
-        prop_assert_eq!(ledger.lines(), lines);
+        let lines: String = model.iter().filter(|(_, used)| **used > 0)
+            .map(|(name, used)| format!("{used} {name}\n")).collect();
+        prop_assert_eq!(ledger.usage(), lines);
     }
 
     /// However sessions come, take, rest and go: together they keep to the rate,

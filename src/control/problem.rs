@@ -1,0 +1,121 @@
+//! Why there is no answer.
+
+use std::fmt;
+
+use crate::http::phrase;
+use crate::wire::json::Json;
+
+/// What a request met, with the way out in its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// It was no request of HTTP.
+    NoRequest,
+    BadTarget,
+    NoSuchCall,
+    /// These methods are.
+    NotAllowed(String),
+    UnknownParameter(String),
+    BadParameter {
+        name: String,
+        wanted: String,
+    },
+    /// A process of this role has nothing of the kind.
+    OtherRole(&'static str),
+    NoTable(String),
+    NoSecret(String),
+    /// In the words of the table.
+    BadEntry(String),
+    NotSaved(String),
+    /// The disk may still take it.
+    SaveTakesLong {
+        table: String,
+        seconds: u64,
+    },
+}
+
+impl Problem {
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Self::NoRequest
+            | Self::BadTarget
+            | Self::UnknownParameter(_)
+            | Self::BadParameter { .. }
+            | Self::BadEntry(_) => 400,
+            Self::NoSuchCall | Self::NoTable(_) | Self::NoSecret(_) => 404,
+            Self::NotAllowed(_) => 405,
+            Self::OtherRole(_) => 409,
+            Self::NotSaved(_) => 500,
+            Self::SaveTakesLong { .. } => 504,
+        }
+    }
+
+    /// RFC 9457.
+    pub(crate) fn json(&self) -> Json {
+        let status = self.status();
+        Json::Object(vec![
+            ("type", Json::from("about:blank")),
+            ("title", Json::from(phrase(status))),
+            ("status", Json::Number(status.into())),
+            ("detail", Json::from(self.to_string())),
+        ])
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRequest => {
+                f.write_str("this is no request of HTTP/1.1, as in GET /v1/status HTTP/1.1")
+            }
+            Self::BadTarget => f.write_str(
+                "the target is no path of UTF-8, as in /v1/status; escape other signs by %",
+            ),
+            Self::NoSuchCall => f.write_str(
+                "there is no such call; /v1/status is one, and doc/api.md has all of them: is ctl \
+                 of another version?",
+            ),
+            Self::NotAllowed(methods) => write!(f, "only by {methods}"),
+            Self::UnknownParameter(name) => {
+                write!(f, "this call takes no parameter {name}: leave it out")
+            }
+            Self::BadParameter { name, wanted } => write!(f, "{name} is {wanted}"),
+            Self::OtherRole(ask) => f.write_str(ask),
+            Self::NoTable(name) => {
+                write!(
+                    f,
+                    "there is no table {name}; start with --table {name}=FILE"
+                )
+            }
+            Self::NoSecret(name) => {
+                write!(
+                    f,
+                    "there is no secret {name}; `ctl secrets` has their names"
+                )
+            }
+            Self::BadEntry(why) | Self::NotSaved(why) => f.write_str(why),
+            Self::SaveTakesLong { table, seconds } => write!(
+                f,
+                "table {table} is not written after {seconds}s, but may still be: is its disk busy \
+                 or gone?"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_what_rfc_9457_has() {
+        let json = Problem::NoTable("a\"b".to_owned()).json().to_string();
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let wanted = serde_json::json!({
+            "type": "about:blank",
+            "title": "Not Found",
+            "status": 404,
+            "detail": "there is no table a\"b; start with --table a\"b=FILE",
+        });
+        assert_eq!(read, wanted);
+    }
+}
