@@ -148,6 +148,7 @@ mod tests {
         ("clock.rs", "here it is"),
         ("config/appended_file.rs", "on a blocking thread"),
         ("config/data_lock.rs", "before there is a reactor"),
+        ("config/source.rs", "on a blocking thread, or before"),
         ("http/get.rs", "on a blocking thread"),
         ("http/through.rs", "on a blocking thread"),
         ("http/time.rs", "on a blocking thread"),

@@ -26,6 +26,7 @@
 //! | `files` | how files of others are read |
 //! | `data_dir`, `data_lock` | the directory of our own ones, and that it is one process's |
 //! | `kept_secret` | the secret that the proxy has made |
+//! | `users` | users that were added while it ran |
 //! | `appended_file` | a file that grows |
 
 mod appended_file;
@@ -58,6 +59,7 @@ mod settings;
 mod source;
 mod successor;
 mod upstream;
+mod users;
 mod values;
 mod via;
 mod web;
@@ -101,11 +103,16 @@ pub(crate) use rooms::{AddressConfig, Config};
 pub(crate) use routes::{RouteChoice, RouteList, RouteName};
 #[cfg(test)]
 pub(crate) use secret::LimitError;
+#[cfg(feature = "ctl")]
+pub(crate) use secret::LimitChange;
 pub(crate) use secret::SecretLimits;
 pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
 #[cfg(feature = "tls")]
 pub(crate) use upstream::NextProxy;
+#[cfg(feature = "ctl")]
+pub(crate) use users::{MAX_USERS, UserChange, UserRefusal, check_user_name};
+pub(crate) use users::{User, Users};
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "tls")]
