@@ -15,9 +15,10 @@ Usage: smol-mtproxy [COMMAND] [FLAGS]
 
 Commands:
   run        run the proxy; the default, works without any flag
-  link       print the links of every secret, with QR codes
+  link       print the links of every secret, or of one, with QR codes
   secret     make a secret: plain, dd, or ee DOMAIN
   ctl        see how the running proxy fares, change its tables
+  user       add, change and remove users of the running proxy
   check      check the config and this machine, one verdict a line
   certs      make, renew, revoke and show the certificates of a link
   --help     this text; COMMAND --help for a command's own flags
@@ -52,7 +53,7 @@ Examples:
 ";
 
 const LITE: &str = "
-This is the small build: no ctl, check and certs, no TLS on the link, no lists over
+This is the small build: no ctl, user, check and certs, no TLS on the link, no lists over
 HTTPS, no route but direct. The full build has them.
 ";
 
@@ -86,7 +87,7 @@ fn is_of_this_build(line: &&str) -> bool {
     let is_about = |word: &str| line.contains(&format!("  {word} "));
     let is_about = |words: &[&str]| words.iter().any(|word| is_about(word));
     (cfg!(feature = "check") || !is_about(&["check", "smol-mtproxy check"]))
-        && (cfg!(feature = "ctl") || !is_about(&["ctl"]))
+        && (cfg!(feature = "ctl") || !is_about(&["ctl", "user"]))
         && (cfg!(feature = "tls") || !is_about(&["certs"]))
 }
 
@@ -117,6 +118,7 @@ mod tests {
             ("  run ", true),
             ("  check ", cfg!(feature = "check")),
             ("  ctl ", cfg!(feature = "ctl")),
+            ("  user ", cfg!(feature = "ctl")),
             ("  certs ", cfg!(feature = "tls")),
             ("  --link-psk ", true),
             ("  --link-ca ", cfg!(feature = "tls")),

@@ -101,18 +101,18 @@ pub(crate) use network::{Network, Reach};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
 pub(crate) use routes::{RouteChoice, RouteList, RouteName};
-#[cfg(test)]
-pub(crate) use secret::LimitError;
 #[cfg(feature = "ctl")]
 pub(crate) use secret::LimitChange;
+#[cfg(any(feature = "ctl", test))]
+pub(crate) use secret::LimitError;
 pub(crate) use secret::SecretLimits;
 pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
 #[cfg(feature = "tls")]
 pub(crate) use upstream::NextProxy;
+pub(crate) use users::Users;
 #[cfg(feature = "ctl")]
 pub(crate) use users::{MAX_USERS, UserChange, UserRefusal, check_user_name};
-pub(crate) use users::{User, Users};
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "tls")]

@@ -27,8 +27,6 @@ use crate::wire::secret::SharedSecret;
 #[cfg(feature = "ctl")]
 pub(crate) use edit::{MAX_USERS, UserChange, UserRefusal, check_user_name};
 
-const FILE: &str = "users";
-
 /// More than 10,000 users have lines for.
 const MAX_BYTES: u64 = 4 << 20;
 
@@ -81,12 +79,17 @@ pub(crate) struct OldSecret {
 }
 
 impl Users {
+    pub(crate) const FILE: &str = "users";
+    /// The file as it was before the last change.
+    #[cfg(feature = "ctl")]
+    pub(crate) const COPY: &str = "users.old";
+
     pub(crate) fn place_in(data_dir: &Path) -> PathBuf {
-        DataDir::new(data_dir).place_of(FILE)
+        DataDir::new(data_dir).place_of(Self::FILE)
     }
 
     /// Those that an earlier run, or this one, has left. Blocks.
-    pub(super) fn read(data_dir: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn read(data_dir: &Path) -> Result<Self, ConfigError> {
         let path = Self::place_in(data_dir);
         let text = match read_text(&path, MAX_BYTES) {
             Ok(text) => text,

@@ -163,9 +163,8 @@ impl Users {
     ) -> Result<(), UserRefusal> {
         let user = self.get_mut(name)?;
         let old = std::mem::replace(&mut user.secret, secret.clone());
-        let is_old = |line: &Line| {
-            matches!(line.entry, Some(Entry::Old(_))) && line.name() == Some(name)
-        };
+        let is_old =
+            |line: &Line| matches!(line.entry, Some(Entry::Old(_))) && line.name() == Some(name);
         let Some(until) = until else {
             self.0.retain(|line| !is_old(line));
             return Ok(());
@@ -326,11 +325,21 @@ mod tests {
 
     #[test]
     fn names() {
-        for fine in ["alice", "Алиса", "it's", "a/b", "mother@home", "..", "owner"] {
+        for fine in [
+            "alice",
+            "Алиса",
+            "it's",
+            "a/b",
+            "mother@home",
+            "..",
+            "owner",
+        ] {
             assert!(check_user_name(fine).is_ok(), "{fine}");
         }
         let key = "00".repeat(16);
-        for odd in ["", "own", "#a", "-a", "a b", "a,b", "a=b", "a\"b", "a\nb", &key] {
+        for odd in [
+            "", "own", "#a", "-a", "a b", "a,b", "a=b", "a\"b", "a\nb", &key,
+        ] {
             assert!(check_user_name(odd).is_err(), "{odd}");
         }
     }
