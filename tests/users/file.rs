@@ -40,7 +40,6 @@ fn a_line_by_hand_counts_after_a_reload() {
         for key in [alice, BOB, carol] {
             assert!(served(&proxy, key).await.is_some());
         }
-        // The config's own secret is gone with the reload that takes it out, users stay.
         telegram.assert_clean();
     });
 }

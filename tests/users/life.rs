@@ -34,7 +34,7 @@ fn a_user_comes_at_once_and_goes_at_once() {
         assert!(served(&proxy, key).await.is_none());
         says(
             &proxy,
-            "ctl: user del alice; secrets taken out: alice (1 session ends)",
+            "ctl: user del alice; secret taken out: alice (1 session ends)",
         )
         .await;
         assert!(
@@ -154,7 +154,7 @@ fn an_old_secret_ends_in_time() {
         ends(&mut inside).await;
         says(
             &proxy,
-            "an old secret is good no more; secrets taken out: alice (1 session ends)",
+            "an old secret is good no more; secret taken out: alice (1 session ends)",
         )
         .await;
         assert!(served(&proxy, first).await.is_none());
