@@ -349,9 +349,18 @@ fn what_others_have_written_stays_in_its_line() {
         for (number, stream) in listener.incoming().enumerate() {
             let mut stream = stream.unwrap();
             let mut request = String::new();
-            let _ = BufReader::new(&stream).read_line(&mut request);
-            let first = ["ok\n", "error "][number % 2];
-            let _ = stream.write_all(format!("{first}\x1b[2J\x1b]0;x\x07\n").as_bytes());
+            let mut reader = BufReader::new(&stream);
+            while reader
+                .read_line(&mut request)
+                .is_ok_and(|length| length > 2)
+            {}
+            let status = ["200 OK", "404 Not Found"][number % 2];
+            let body = "\x1b[2J\x1b]0;x\x07\n";
+            let head = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
     let given: [&[&str]; 5] = [

@@ -39,11 +39,11 @@ async fn says(proxy: &Proxy, text: &str) -> String {
 
 /// What `ctl secrets` says that alice has used.
 fn used_by_alice(proxy: &Proxy) -> u64 {
-    let answer = proxy.command(&["ctl", "secrets"]);
-    let answer = String::from_utf8(answer.stdout).unwrap();
-    let line = answer.lines().find(|line| line.starts_with("alice "));
-    let used = line.and_then(|line| line.rsplit(' ').next());
-    used.unwrap_or_else(|| panic!("{answer}")).parse().unwrap()
+    let answer = proxy.command(&["ctl", "secrets", "--json"]);
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let mut secrets = answer["secrets"].as_array().unwrap().iter();
+    let alice = secrets.find(|secret| secret["name"] == "alice");
+    alice.unwrap()["bytes"].as_u64().unwrap()
 }
 
 #[test]

@@ -110,9 +110,11 @@ fn root_is_given_up_for_good() {
             proxy.counted("config_reloads_total", "") == 1
         })
         .await;
-        let output = proxy.command(&["ctl", "secrets"]);
+        let output = proxy.command(&["ctl", "secrets", "--json"]);
         assert!(output.status.success());
-        assert!(String::from_utf8_lossy(&output.stdout).contains("alice 1 "));
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        let alice = "\"name\":\"alice\",\"state\":\"open\",\"clients\":1,";
+        assert!(told.contains(alice), "{told}");
         telegram.assert_clean();
         let options = proxy.stop().await;
         let usage = fs::metadata(options.directory().join("usage")).unwrap();

@@ -23,7 +23,9 @@ use crate::config::RouteChoice;
 use crate::connection::ClientEnd;
 use crate::guard::half_open::Origin;
 use crate::log::{LogLevel, is_enabled};
-use crate::metrics::{ClientKind, CloseReason, RouteKind};
+#[cfg(feature = "ctl")]
+use crate::metrics::ClientKind;
+use crate::metrics::{CloseReason, RouteKind};
 use crate::net::{Destination, User};
 use crate::wire::dc::DcId;
 use crate::wire::fake_tls::RecordReader;
@@ -54,6 +56,7 @@ impl Client {
         let named = rules.secrets.get(accepted.secret)?;
         let secret = named.secret.key;
         let dc = accepted.header.dc;
+        #[cfg(feature = "ctl")]
         let kind = match end.as_socket() {
             Some(_) => accepted.kind(),
             None => ClientKind::Web,
@@ -64,8 +67,11 @@ impl Client {
             out: Rc::downgrade(&out),
             told,
             started,
+            #[cfg(feature = "ctl")]
             dc,
+            #[cfg(feature = "ctl")]
             kind,
+            #[cfg(feature = "ctl")]
             route: None,
         };
         if !is_still_taken(&out, rules, &secret) {
@@ -77,6 +83,7 @@ impl Client {
         match open(&out, peer, rules, header, records).await {
             Ok(relay) => {
                 context.metrics.session_opened(dc, relay.route());
+                #[cfg(feature = "ctl")]
                 context.sessions.opened(number, relay.route());
                 Some(Self {
                     number,

@@ -10,7 +10,10 @@ use slab::Slab;
 use super::ClientContext;
 use super::out::ClientOut;
 use crate::guard::limits::{LimitRefusal, SecretAccount};
-use crate::metrics::{ClientKind, CloseReason, RouteKind};
+use crate::metrics::CloseReason;
+#[cfg(feature = "ctl")]
+use crate::metrics::{ClientKind, RouteKind};
+#[cfg(feature = "ctl")]
 use crate::wire::dc::DcId;
 use crate::wire::secret::Secret;
 
@@ -31,9 +34,12 @@ pub(super) struct Listed {
     /// Its address, if a relay told it, or its carrier.
     pub(crate) told: Option<Box<SocketAddr>>,
     pub(crate) started: Instant,
+    #[cfg(feature = "ctl")]
     pub(crate) dc: DcId,
+    #[cfg(feature = "ctl")]
     pub(crate) kind: ClientKind,
     /// Once it is open.
+    #[cfg(feature = "ctl")]
     pub(crate) route: Option<RouteKind>,
 }
 
@@ -43,6 +49,7 @@ impl Sessions {
         self.0.borrow_mut().insert(listed)
     }
 
+    #[cfg(feature = "ctl")]
     pub(crate) fn opened(&self, number: usize, route: RouteKind) {
         if let Some(listed) = self.0.borrow_mut().get_mut(number) {
             listed.route = Some(route);

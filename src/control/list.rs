@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use smol::future::yield_now;
 
-use super::reply::Form;
+use super::form::Form;
 use crate::wire::json::Json;
 
 /// Rows that are gathered or written in one step.

@@ -1,5 +1,5 @@
 //! What can be asked of the running proxy, and changed in it: each a [`Request`] with its
-//! [`Answer`], once, whoever asks. Who listens is not here: `ctl`'s socket is in
+//! [`Answer`](reply::Answer), once, whoever asks. Who listens is not here: `ctl`'s socket is in
 //! `cli/run/control.rs`.
 //!
 //! What is shown comes of the rooms below, as plain values; what is counted is counted
@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `request.rs` | what can be asked, and by which method and path of HTTP |
 //! | `which.rs` | which clients a request is about |
+//! | `answering.rs` | which answer a request gets |
+//! | `form.rs` | for whom it is written |
 //! | `reply.rs` | an answer as it goes out, JSON or lines |
 //! | `problem.rs` | why there is none |
 //! | `list.rs` | answers that are lists |
@@ -20,8 +22,10 @@
 //! | `today.rs` | what was counted at midnight |
 //! | `last_reload.rs` | what the last reload changed |
 
+mod answering;
 mod clients;
 mod dcs;
+mod form;
 mod last_reload;
 mod links;
 mod list;
@@ -47,11 +51,11 @@ use crate::guard::gate::Gate;
 use crate::metrics::Metrics;
 use crate::net::{BufferPool, Reactor, Turnstile};
 use crate::telegram::Telegram;
+pub(crate) use form::{Form, LINES};
 pub(crate) use last_reload::{LastReload, Reload};
 pub(crate) use links::LinkEnd;
 pub(crate) use problem::Problem;
-use reply::Answer;
-pub(crate) use reply::{Form, LINES, Reply};
+pub(crate) use reply::Reply;
 pub(crate) use request::Request;
 pub(crate) use tables::SAVE_LIMIT;
 use today::Today;
@@ -102,32 +106,5 @@ impl Control {
         self.today
             .run(&self.parts.reactor, &self.parts.metrics)
             .await;
-    }
-
-    pub(crate) async fn reply(&self, request: Result<Request, Problem>, form: Form) -> Reply {
-        let outcome = match request {
-            Ok(request) => self.answer(request, form).await,
-            Err(problem) => Err(problem),
-        };
-        Reply::new(outcome, form).await
-    }
-
-    async fn answer(&self, request: Request, form: Form) -> Result<Answer, Problem> {
-        Ok(match request {
-            Request::Status => Answer::Status(Box::new(self.status())),
-            Request::Secrets => Answer::List(self.secrets().await),
-            Request::Clients(which) => Answer::List(self.clients(&which).await?),
-            Request::Dcs => Answer::List(self.dcs()),
-            Request::Links => Answer::List(self.links()?),
-            Request::Routes => Answer::List(self.routes()?),
-            Request::Tables => Answer::List(self.tables()),
-            Request::Table(name) => self.table(&name, form).await?,
-            Request::Enter { table, entry } => self.enter(&table, &entry)?,
-            Request::Remove { table, entry } => self.remove(&table, &entry)?,
-            Request::Save(name) => self.save(&name).await?,
-            Request::Users => Answer::List(self.users().await?),
-            Request::User(name) => self.user(&name, form).await?,
-            Request::ChangeUser(wish) => self.change_user(wish, form).await?,
-        })
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use super::request::Request;
 use crate::http::phrase;
 use crate::wire::json::Json;
 
@@ -84,14 +83,10 @@ impl fmt::Display for Problem {
             Self::BadTarget => f.write_str(
                 "the target is no path of UTF-8, as in /v1/status; escape other signs by %",
             ),
-            Self::NoSuchCall => {
-                let status = Request::Status.call().1;
-                write!(
-                    f,
-                    "there is no such call; {status} is one, and doc/api.md has all of them: is ctl \
-                     of another version?"
-                )
-            }
+            Self::NoSuchCall => f.write_str(
+                "there is no such call; /v1/status is one, and doc/api.md has all of them: is ctl \
+                 of another version?",
+            ),
             Self::NotAllowed(methods) => write!(f, "only by {methods}"),
             Self::UnknownParameter(name) => {
                 write!(f, "this call takes no parameter {name}: leave it out")

@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Control;
+use super::form::Form;
 use super::list::{List, Row};
 use super::problem::Problem;
-use super::reply::{Answer, Form};
+use super::reply::Answer;
 use super::words::{cell, end, header};
 use crate::guard::table::{Snapshot, Table};
 use crate::net::unblock;

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn midnight_passes_while_nobody_asks() {
-        let reactor = Reactor::virtual_time();
+        let reactor = Reactor::virtual_time().unwrap();
         let (today, metrics) = (Today::default(), Metrics::default());
         let executor = crate::net::Executor::default();
         let come = || metrics.client_joined(ClientKind::Padded, Duration::ZERO);

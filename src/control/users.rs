@@ -5,9 +5,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::Control;
+use super::form::Form;
 use super::list::{List, Row};
 use super::problem::Problem;
-use super::reply::{Answer, Form};
+use super::reply::Answer;
 use super::secrets::{SecretRow, header_of_secrets};
 use super::tables::SAVE_LIMIT;
 use super::user_wish::UserWish;

@@ -97,7 +97,7 @@ mod tests {
                 ("the disk is full ", 1),
                 (
                     "no link to 192.0.2.2:443: refused (3 more before); start it",
-                    1
+                    2
                 )
             ]
         );

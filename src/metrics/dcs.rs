@@ -1,8 +1,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+#[cfg(feature = "ctl")]
+use super::Reason;
 use super::counter::{Counter, Gauge};
-use super::{Reason, RouteKind, RouteResult};
+use super::{RouteKind, RouteResult};
 use crate::wire::dc::DcId;
 
 /// Telegram has about a dozen ids; clients may name any i16. What does not fit
@@ -14,6 +16,7 @@ const MAX_DCS: usize = 32;
 pub(crate) struct DcMetrics {
     pub(crate) connections: Gauge,
     pub(crate) sessions: Gauge,
+    #[cfg(feature = "ctl")]
     by_route: [Gauge; RouteKind::ALL.len()],
     pub(crate) opened: Counter,
     pub(crate) failed: Counter,
@@ -24,16 +27,22 @@ pub(crate) struct DcMetrics {
 impl DcMetrics {
     pub(super) fn joined(&self, route: RouteKind) {
         self.sessions.inc();
+        #[cfg(feature = "ctl")]
         if let Some(count) = self.by_route.get(route.index()) {
             count.inc();
         }
+        #[cfg(not(feature = "ctl"))]
+        let _ = route;
     }
 
     pub(super) fn left(&self, route: RouteKind) {
         self.sessions.dec();
+        #[cfg(feature = "ctl")]
         if let Some(count) = self.by_route.get(route.index()) {
             count.dec();
         }
+        #[cfg(not(feature = "ctl"))]
+        let _ = route;
     }
 
     /// Some route was tried.

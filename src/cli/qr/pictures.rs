@@ -138,7 +138,7 @@ mod tests {
             // Bit by bit: another way than ours.
             let crc = chunk.iter().fold(!0u32, |crc, byte| {
                 (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-                    crc >> 1 ^ (crc & 1) * 0xedb8_8320
+                    (crc >> 1) ^ ((crc & 1) * 0xedb8_8320)
                 })
             });
             assert_eq!(!crc, u32::from_be_bytes(*sum));

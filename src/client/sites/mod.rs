@@ -134,6 +134,7 @@ struct Model {
     /// Its first questions are over.
     is_asked: bool,
     /// How that went last, and when.
+    #[cfg(feature = "ctl")]
     probed: Option<(ProbeOutcome, Instant)>,
     said: String,
 }
@@ -145,6 +146,7 @@ impl Model {
             profile: learnt.as_ref().and_then(Learnt::profile),
             learnt,
             is_asked: false,
+            #[cfg(feature = "ctl")]
             probed: None,
             said: String::new(),
         }

@@ -230,6 +230,7 @@ impl Sites {
             Ok(answer) => {
                 asked(question, 1);
                 self.with_model(domain, |model| model.learn(question, &answer));
+                #[cfg(feature = "ctl")]
                 self.note(domain, ProbeOutcome::Measured);
             }
             // It serves no client that does not offer it.
@@ -239,6 +240,7 @@ impl Sites {
             Err(error) => {
                 round.has_failed.set(true);
                 self.metrics.site_probes.inc(error.outcome());
+                #[cfg(feature = "ctl")]
                 self.note(domain, error.outcome());
                 let place = &site.place;
                 let shape = match self.profile(domain) {
@@ -321,6 +323,7 @@ impl Sites {
     }
 
     /// Asking the site of `domain` has gone like this.
+    #[cfg(feature = "ctl")]
     fn note(&self, domain: &Domain, outcome: ProbeOutcome) {
         let now = self.reactor.now();
         self.with_model(domain, |model| model.probed = Some((outcome, now)));

@@ -44,10 +44,7 @@ impl Status {
             ),
             ("dcs", list(&mut self.dcs.iter().map(Row::json))),
             ("links", Json::from(links)),
-            (
-                "sites",
-                list(&mut self.sites.iter().map(|site| site_json(site))),
-            ),
+            ("sites", list(&mut self.sites.iter().map(site_json))),
             ("web", Json::from(web)),
             ("buffers", buffers),
             ("resident_bytes", Json::from(self.resident)),

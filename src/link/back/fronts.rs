@@ -22,6 +22,7 @@ pub(super) trait Holder {
     fn connection(&self) -> &Rc<LinkConnection>;
 
     /// How many streams there are.
+    #[cfg(feature = "ctl")]
     fn load(&self) -> usize;
 
     /// What all streams here hold.

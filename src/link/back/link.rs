@@ -276,6 +276,7 @@ impl Holder for BackLink {
         &self.connection
     }
 
+    #[cfg(feature = "ctl")]
     fn load(&self) -> usize {
         live(&self.streams.borrow()).count()
     }

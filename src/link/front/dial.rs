@@ -27,24 +27,28 @@ pub(super) struct Keeper {
     pub(crate) target: Rc<BackAddress>,
     /// Before the next dial.
     pub(crate) pause: Rc<Pause>,
-    link: Rc<RefCell<Weak<FrontLink>>>,
-    /// Why there was no link last.
-    fault: Rc<RefCell<Option<String>>>,
+    state: Rc<State>,
     keeping: Task<()>,
+}
+
+/// What has come of it.
+#[derive(Default)]
+struct State {
+    link: RefCell<Weak<FrontLink>>,
+    /// Why there was no link last.
+    #[cfg(feature = "ctl")]
+    fault: RefCell<Option<String>>,
 }
 
 impl Keeper {
     pub(crate) fn start(front: &Rc<Front>, target: Rc<BackAddress>) -> Self {
-        let link = Rc::<RefCell<Weak<FrontLink>>>::default();
+        let state = Rc::<State>::default();
         let pause = Rc::<Pause>::default();
-        let fault = Rc::<RefCell<Option<String>>>::default();
-        let (to, told) = ((link.clone(), fault.clone()), pause.clone());
-        let keeping = keep(front.clone(), target.clone(), told, to);
+        let keeping = keep(front.clone(), target.clone(), pause.clone(), state.clone());
         Self {
             target,
             pause,
-            link,
-            fault,
+            state,
             keeping: front.context.executor.spawn(keeping),
         }
     }
@@ -52,14 +56,14 @@ impl Keeper {
     /// It has no link now; why that was not to be had last.
     #[cfg(feature = "ctl")]
     pub(super) fn missing(&self) -> Option<Option<String>> {
-        let is_there = self.link.borrow().strong_count() > 0;
-        (!is_there).then(|| self.fault.borrow().clone())
+        let is_there = self.state.link.borrow().strong_count() > 0;
+        (!is_there).then(|| self.state.fault.borrow().clone())
     }
 
     /// The link takes no more clients, and ends when those on it have left.
     pub(crate) fn retire(self) {
         let target = &self.target;
-        let Some(link) = self.link.borrow().upgrade() else {
+        let Some(link) = self.state.link.borrow().upgrade() else {
             info!("no longer dialling {target}");
             return;
         };
@@ -70,12 +74,7 @@ impl Keeper {
     }
 }
 
-async fn keep(
-    front: Rc<Front>,
-    target: Rc<BackAddress>,
-    pause: Rc<Pause>,
-    (current, last_fault): (Rc<RefCell<Weak<FrontLink>>>, Rc<RefCell<Option<String>>>),
-) {
+async fn keep(front: Rc<Front>, target: Rc<BackAddress>, pause: Rc<Pause>, state: Rc<State>) {
     let reactor = front.context.reactor.clone();
     let mut backoff = DialBackoff::default();
     let mut reloads = front.reloads.get();
@@ -91,10 +90,10 @@ async fn keep(
                     LinkDriver::new(&front.context, greeted, front.share.clone());
                 let link = FrontLink::new(Rc::downgrade(&front), connection);
                 link.lacks_middle.set(lacks_middle);
-                current.replace(Rc::downgrade(&link));
+                state.link.replace(Rc::downgrade(&link));
                 let back = target.at(Some(address));
                 let fault = drive(&front, &back, &link, &mut driver, &mut backoff).await;
-                current.take();
+                state.link.take();
                 if link.is_retired() {
                     front.context.metrics.link_ends.inc(fault.reason());
                     return;
@@ -111,7 +110,8 @@ async fn keep(
             }
         };
         front.context.metrics.link_ends.inc(fault.reason());
-        last_fault.replace(Some(fault.to_string()));
+        #[cfg(feature = "ctl")]
+        state.fault.replace(Some(fault.to_string()));
         pause.begin();
         if front.is_awaited() {
             pause.cut_short();
