@@ -2,11 +2,15 @@ use std::net::SocketAddr;
 
 use super::error::{ConfigError, Problem};
 use super::guard::SniSalt;
+use super::old_secret::OldSecret;
 use super::routes::RouteChoice;
 use super::secret::SecretLimits;
-use super::users::{OWN_SECRET, OldSecret};
+
 use super::values::Allow;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
+
+/// What the secret is called that the proxy has made itself; no user is.
+pub(super) const OWN_SECRET: &str = "own";
 
 /// Where clients come in, with what, and where they go from there.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@
 //! | `files` | how files of others are read |
 //! | `data_dir`, `data_lock` | the directory of our own ones, and that it is one process's |
 //! | `kept_secret` | the secret that the proxy has made |
-//! | `users` | users that were added while it ran |
+//! | `users`, `old_secret` | users that were added while it ran, and what a user had before |
 //! | `appended_file` | a file that grows |
 
 mod appended_file;
@@ -51,6 +51,7 @@ mod listen_address;
 mod machine;
 mod memory;
 mod network;
+mod old_secret;
 mod policy;
 mod rooms;
 mod routes;

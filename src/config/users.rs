@@ -17,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::data_dir::DataDir;
+use super::doors::OWN_SECRET;
 use super::error::{ConfigError, Origin, Problem};
 use super::files::read_text;
+use super::old_secret::OldSecret;
 use super::secret::{SecretFlag, SecretLimits};
 use super::settings::Setting;
 use super::values::{BadValue, bad};
@@ -32,9 +34,6 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// Behind the secret of a line: the time at which it ends.
 const UNTIL: &str = "until=";
-
-/// The secret that the proxy has made itself, whose name no user has.
-pub(super) const OWN_SECRET: &str = "own";
 
 /// The lines of the file, those that say nothing too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,15 +66,6 @@ pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) secret: SharedSecret,
     pub(crate) limits: SecretLimits,
-}
-
-/// One that a user had before, and that is good for a while beside the new one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct OldSecret {
-    pub(crate) name: String,
-    pub(crate) secret: SharedSecret,
-    /// Unix time of the first second in which it is not.
-    pub(crate) until: u64,
 }
 
 impl Users {

@@ -1,8 +1,10 @@
 use std::fmt;
 
+use super::super::doors::OWN_SECRET;
+use super::super::old_secret::OldSecret;
 use super::super::secret::{LimitChange, SecretLimits};
 use super::super::values::{BadValue, bad, check_name};
-use super::{Entry, Line, OWN_SECRET, OldSecret, Text, UNTIL, User, Users};
+use super::{Entry, Line, Text, UNTIL, User, Users};
 use crate::wire::calendar::time_text;
 use crate::wire::secret::SharedSecret;
 

@@ -1,8 +1,8 @@
-use super::super::doors::OwnSecret;
+use super::super::doors::{OWN_SECRET, OwnSecret};
 use super::super::error::Origin;
 use super::super::rooms::Config;
 use super::super::secret::SecretFlag;
-use super::{OWN_SECRET, Users};
+use super::Users;
 
 impl Config {
     /// Whose, if of a secret that the config has beside its users.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use super::doors::{NamedSecret, add_old};
 use super::network::Network;
-use super::users::OldSecret;
+use super::old_secret::OldSecret;
 use crate::wire::http::Url;
 use crate::wire::web::{BasePath, HostName};
 pub(super) use host_flag::WebHostFlag;
