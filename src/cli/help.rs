@@ -50,6 +50,7 @@ Examples:
   smol-mtproxy run --test --config ./my.conf
   smol-mtproxy check --config ./my.conf
   sudo smol-mtproxy link
+  sudo smol-mtproxy user add alice max-ips=3
 ";
 
 const LITE: &str = "
@@ -87,7 +88,7 @@ fn is_of_this_build(line: &&str) -> bool {
     let is_about = |word: &str| line.contains(&format!("  {word} "));
     let is_about = |words: &[&str]| words.iter().any(|word| is_about(word));
     (cfg!(feature = "check") || !is_about(&["check", "smol-mtproxy check"]))
-        && (cfg!(feature = "ctl") || !is_about(&["ctl", "user"]))
+        && (cfg!(feature = "ctl") || !is_about(&["ctl", "user", "sudo smol-mtproxy user"]))
         && (cfg!(feature = "tls") || !is_about(&["certs"]))
 }
 

@@ -6,7 +6,6 @@ mod links;
 mod refusals;
 
 use std::fs;
-use std::time::Duration;
 
 use fake_telegram::built_binary;
 use fake_telegram::client::{Client, Kind};
@@ -22,6 +21,7 @@ fn telegram() -> FakeTelegram {
 fn options(telegram: &FakeTelegram) -> ProxyOptions {
     ProxyOptions::new(built_binary!(), telegram, Route::Direct)
         .set("--log-level", "info")
+        .set("--reset", "on-handshake-error")
         .in_config_file()
 }
 
@@ -80,6 +80,3 @@ async fn says(proxy: &Proxy, text: &str) {
 async fn ends(client: &mut Client) {
     within("its end", client.until_closed()).await.unwrap();
 }
-
-/// Long enough for a loaded machine to have clients come before it is over.
-const SHORT: Duration = Duration::from_secs(20);
