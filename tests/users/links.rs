@@ -94,6 +94,23 @@ fn pictures_are_for_nobody_else() {
 }
 
 #[test]
+fn a_reader_of_codes_reads_the_picture() {
+    run(async {
+        let telegram = telegram();
+        let proxy = started(with_links(&telegram)).await;
+        let png = proxy.directory().join("a.png").display().to_string();
+        let shown = user(&proxy, &format!("add alice --png {png}")).fine();
+        let mut reader = std::process::Command::new("zbarimg");
+        let Ok(read) = reader.args(["--quiet", "--raw", &png]).output() else {
+            return fake_telegram::harness::skipped("there is no zbarimg (Debian's zbar-tools)");
+        };
+        let read = String::from_utf8(read.stdout).unwrap();
+        let link = shown.lines().find(|line| line.starts_with("  tg://"));
+        assert_eq!(read.trim(), link.unwrap().trim());
+    });
+}
+
+#[test]
 fn without_a_site_a_user_gets_dd() {
     run(async {
         let telegram = telegram();

@@ -1,5 +1,6 @@
 //! Users that come, change and go while the proxy runs.
 
+mod disk;
 mod file;
 mod life;
 mod links;
