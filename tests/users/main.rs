@@ -1,4 +1,5 @@
 //! Users that come, change and go while the proxy runs.
+#![cfg(feature = "ctl")]
 
 mod disk;
 mod file;
