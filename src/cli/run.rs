@@ -21,6 +21,7 @@ mod signals;
 mod telegram;
 mod test;
 mod usage;
+mod users;
 mod web;
 #[cfg(feature = "tls")]
 mod web_tls;

@@ -3,7 +3,7 @@
 //! `cli/run/control.rs`.
 //!
 //! What is shown comes of the rooms below, as plain values; what is counted is counted
-//! there anyway. No secret is in any answer, only names. An answer that may be long is
+//! there anyway. No secret is in any answer but those about one user, only names. An answer that may be long is
 //! gathered and written in steps, between which others have their turn.
 //!
 //! | File | What |
@@ -18,6 +18,7 @@
 //! | `words.rs` | times, sizes and columns for people |
 //! | `status.rs`, `status/` | `status`: all at a glance |
 //! | `secrets.rs`, `clients.rs`, `dcs.rs`, `links.rs`, `routes.rs`, `tables.rs` | one request each, or those of one thing |
+//! | `user_wish.rs`, `users.rs` | what is wished of users, and what comes of it |
 //! | `today.rs` | what was counted at midnight |
 //! | `last_reload.rs` | what the last reload changed |
 
@@ -36,6 +37,8 @@ mod secrets;
 mod status;
 mod tables;
 mod today;
+mod user_wish;
+mod users;
 mod which;
 mod words;
 
@@ -56,6 +59,8 @@ pub(crate) use reply::Reply;
 pub(crate) use request::Request;
 pub(crate) use tables::SAVE_LIMIT;
 use today::Today;
+pub(crate) use user_wish::{UserWish, span};
+pub(crate) use users::{Links, UserDesk, Wished};
 pub(crate) use which::{MAX_CLIENTS, Which};
 
 /// Answers whoever may ask.
@@ -79,6 +84,8 @@ pub(crate) struct Parts {
     pub(crate) telegram: Option<Rc<Telegram>>,
     /// Of a front or a back.
     pub(crate) link: Option<LinkEnd>,
+    /// Not on a back.
+    pub(crate) users: Option<Rc<dyn UserDesk>>,
     pub(crate) last_reload: Rc<LastReload>,
     /// The config that is in force.
     pub(crate) config: Box<dyn Fn() -> Rc<Config>>,

@@ -17,9 +17,10 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use super::core::Core;
 use super::part::{Doing, Part, Phase};
 use super::rooms::Rooms;
+use super::users::Desk;
 use crate::cli::callers;
 use crate::config::make_private_dir;
-use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT};
+use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT, UserDesk};
 use crate::guard::half_open::{HalfOpen, Origin};
 use crate::http::{Connection, Exchange, HttpContext, Incoming, Next};
 use crate::net::{Listener, Reactor, Socket, unblock};
@@ -53,12 +54,12 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
-    pub(crate) fn bind(core: &Rc<Core>, rooms: &Rooms) -> Option<Rc<Self>> {
+    pub(crate) fn bind(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Option<Rc<Self>> {
         let path = core.config().process.control.clone();
         match bind(&core.reactor, &path) {
             Ok(listener) => Some(Rc::new(Self {
                 core: core.clone(),
-                control: Control::new(parts(core, rooms)),
+                control: Control::new(parts(core, rooms, users)),
                 http: Rc::new(HttpContext {
                     reactor: core.reactor.clone(),
                     scratch: core.scratch.clone(),
@@ -155,8 +156,9 @@ impl ControlSocket {
     }
 }
 
-fn parts(core: &Rc<Core>, rooms: &Rooms) -> Parts {
+fn parts(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Parts {
     let of_config = core.clone();
+    let users: Rc<dyn UserDesk> = Rc::new(users.clone());
     Parts {
         reactor: core.reactor.clone(),
         metrics: core.metrics.clone(),
@@ -165,6 +167,7 @@ fn parts(core: &Rc<Core>, rooms: &Rooms) -> Parts {
         clients: rooms.clients().map(|clients| clients.context().clone()),
         telegram: rooms.telegram().map(|telegram| telegram.telegram().clone()),
         link: rooms.link_end(),
+        users: rooms.clients().map(|_| users),
         last_reload: core.last_reload.clone(),
         config: Box::new(move || of_config.config()),
     }
