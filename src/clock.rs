@@ -179,7 +179,7 @@ mod tests {
         ("http/timed_stream.rs", "on a blocking thread"),
         ("link/certificates/issuer.rs", "a command"),
         ("log/line.rs", "lines bear the machine's time"),
-        ("log/recent.rs", "as lines of the log do"),
+        ("log/recent.rs", "as lines do"),
         ("log/writer.rs", "a thread of its own"),
         ("net/reactor.rs", "turns it"),
         ("net/reactor/virtual_time.rs", "ends tests that hang"),
