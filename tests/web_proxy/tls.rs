@@ -145,6 +145,43 @@ fn one_port_has_all() {
     });
 }
 
+/// An RSA key takes as long here as a lesser one on a router. A crowd of strangers asks for
+/// its host: each gets there, and clients of all kinds do meanwhile.
+#[test]
+fn a_key_that_takes_long_is_for_those_who_ask_for_it() {
+    run(async {
+        let mut set = Set::start_by_tls_with(Route::Direct, ProxyOptions::in_config_file).await;
+        let next = Authority::new();
+        let (certificate, key) = files(set.proxy.directory());
+        let (chain, secret) = next.files_with(HOST, include_str!("rsa4096.pem"));
+        fs::write(certificate, chain).expect("the temporary directory can be written");
+        fs::write(key, secret).expect("the temporary directory can be written");
+        life::reloaded(&mut set.proxy, |_| {}).await;
+        set.authority = Some(next);
+        within("the key is shown", async {
+            while set.app().connect().await.is_err() {
+                smol::Timer::after(std::time::Duration::from_millis(50)).await;
+            }
+        })
+        .await;
+        let crowd: Vec<_> = (0..64)
+            .map(|_| {
+                let app = set.app();
+                smol::spawn(async move { app.connect().await.map(drop) })
+            })
+            .collect();
+        for kind in Kind::ALL {
+            assert!(set.proxy.client(kind).is_served().await, "{kind:?}");
+        }
+        for stranger in crowd {
+            within("a handshake", stranger).await.unwrap();
+        }
+        for carrier in Carrier::ALL {
+            whole_session(&set.app().carrier(carrier), 2).await;
+        }
+    });
+}
+
 /// While a client is busy certificate and key become another authority's.
 #[test]
 fn a_certificate_is_changed_under_load() {
