@@ -5,11 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use super::api_token;
 use super::commands::Ctl;
 use super::exit::Exit;
 use super::service::Basis;
 use super::{complain, print};
-use crate::config::Config;
+use crate::config::{Config, DataDir};
 use crate::control::{Form, LINES, MAX_CLIENTS, Request, Which};
 use crate::http::phrase;
 use crate::log::one_line;
@@ -24,7 +25,7 @@ const SAVE_LIMIT: Duration = Duration::from_secs(70);
 const MAX_ANSWER: u64 = 32 << 20;
 
 const USAGE: &str = "ctl takes: status, clients [SECRET], secrets, dcs, links, routes, table, \
-     table list NAME, table add NAME ENTRY, table del NAME ENTRY or table save NAME";
+     table list NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME or token";
 
 /// Talks to the proxy that runs with this config.
 pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
@@ -32,6 +33,9 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     let plain = |word: &&str| word.chars().all(|c| !c.is_whitespace() && !c.is_control());
     if !words.iter().all(plain) {
         return complain(Exit::Usage, "a name or an entry holds no blanks");
+    }
+    if words == ["token"] {
+        return token(config);
     }
     let request = match request(options, &words) {
         Ok(request) => request,
@@ -57,6 +61,15 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
             exit_of(&error),
             cannot_reach(&config.process.control, &error, basis),
         ),
+    }
+}
+
+/// What the status page asks for; no proxy has to run.
+fn token(config: &Config) -> Exit {
+    match api_token::shown(&DataDir::new(&config.process.data_dir)) {
+        Ok(token) => print(&format!("{token}\n")),
+        Err(fault) if fault.is_permission() => complain(Exit::Permission, fault),
+        Err(fault) => complain(Exit::Unavailable, fault),
     }
 }
 

@@ -8,6 +8,8 @@ use crate::wire::http::{Target, escaped};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Status,
+    Figures,
+    History,
     Secrets,
     Clients(Which),
     Dcs,
@@ -55,6 +57,8 @@ impl Request {
         let owned = |text: &str| text.to_owned();
         Ok(match path {
             ["status"] => vec![("GET", Self::Status)],
+            ["figures"] => vec![("GET", Self::Figures)],
+            ["history"] => vec![("GET", Self::History)],
             ["secrets"] => vec![("GET", Self::Secrets)],
             ["clients"] => vec![("GET", Self::Clients(Which::take_of(query)?))],
             ["dcs"] => vec![("GET", Self::Dcs)],
@@ -81,6 +85,8 @@ impl Request {
         let entry = |name: &str, entry: &str| table(name, &format!("/entries/{}", escaped(entry)));
         match self {
             Self::Status => ("GET", "/v1/status".to_owned()),
+            Self::Figures => ("GET", "/v1/figures".to_owned()),
+            Self::History => ("GET", "/v1/history".to_owned()),
             Self::Secrets => ("GET", "/v1/secrets".to_owned()),
             Self::Clients(which) => ("GET", format!("/v1/clients{}", which.query())),
             Self::Dcs => ("GET", "/v1/dcs".to_owned()),
@@ -121,6 +127,8 @@ mod tests {
         let owned = || odd.to_owned();
         for request in [
             Request::Status,
+            Request::Figures,
+            Request::History,
             Request::Secrets,
             Request::Clients(Which::default()),
             Request::Clients(which),
