@@ -36,7 +36,7 @@ const MAX_QR_TEXT: usize = 1024;
 const SCHEME: &str = "bearer ";
 
 /// Nothing of others is loaded, run or told where from; and nobody frames it.
-const POLICY: &str = "default-src 'none'; connect-src 'self'; base-uri 'none'; form-action \
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src data:; base-uri 'none'; form-action \
                       'none'; frame-ancestors 'none'";
 
 const HTML: &str = include_str!("status/page.html");
