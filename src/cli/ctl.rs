@@ -15,6 +15,7 @@ use crate::control::{Form, LINES, MAX_CLIENTS, Request, Which};
 use crate::http::phrase;
 use crate::log::one_line;
 use crate::wire::http;
+use crate::wire::json::Json;
 
 /// A running proxy answers at once; only a save waits for the disk, for a minute at
 /// most.
@@ -34,8 +35,8 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     if !words.iter().all(plain) {
         return complain(Exit::Usage, "a name or an entry holds no blanks");
     }
-    if words == ["token"] {
-        return token(config);
+    if words == ["token"] && !options.save && !options.full && options.limit.is_none() {
+        return token(config, options.json);
     }
     let request = match request(options, &words) {
         Ok(request) => request,
@@ -65,8 +66,12 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
 }
 
 /// What the status page asks for; no proxy has to run.
-fn token(config: &Config) -> Exit {
+fn token(config: &Config, as_json: bool) -> Exit {
     match api_token::shown(&DataDir::new(&config.process.data_dir)) {
+        Ok(token) if as_json => {
+            let object = Json::Object(vec![("token", Json::Text(token))]);
+            print(&format!("{object}\n"))
+        }
         Ok(token) => print(&format!("{token}\n")),
         Err(fault) if fault.is_permission() => complain(Exit::Permission, fault),
         Err(fault) => complain(Exit::Unavailable, fault),

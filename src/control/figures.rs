@@ -48,6 +48,10 @@ impl Control {
         members.push(("links", Json::from(links)));
         Answer::Written(format!("{}\n", Json::Object(members)))
     }
+
+    pub(super) fn history(&self) -> Answer {
+        Answer::Written(self.history.json())
+    }
 }
 
 /// The members of `object` that are named.

@@ -7,8 +7,6 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::Control;
-use super::reply::Answer;
 use crate::config::Role;
 use crate::metrics::Metrics;
 use crate::net::Reactor;
@@ -80,10 +78,10 @@ fn counts(metrics: &Metrics, role: Role) -> (u64, u64, u64) {
     }
 }
 
-impl Control {
-    /// The oldest first.
-    pub(super) fn history(&self) -> Answer {
-        let samples = self.history.0.borrow();
+impl History {
+    /// JSON, the oldest first.
+    pub(super) fn json(&self) -> String {
+        let samples = self.0.borrow();
         let list = |value: fn(&Sample) -> u64| {
             let mut text = String::new();
             for sample in &samples.all {
@@ -92,13 +90,13 @@ impl Control {
             }
             text
         };
-        Answer::Written(format!(
+        format!(
             "{{\"seconds_each\":{},\"clients\":[{}],\"bytes_up\":[{}],\"bytes_down\":[{}]}}\n",
             EVERY.as_secs(),
             list(|sample| sample.clients.into()),
             list(|sample| sample.up),
             list(|sample| sample.down),
-        ))
+        )
     }
 }
 

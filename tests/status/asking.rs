@@ -85,7 +85,9 @@ impl Asker {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{read:?}"));
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{read:?}"));
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer {
             status,

@@ -64,10 +64,17 @@ fn a_front_is_ready_while_a_back_is_linked() {
 fn who_is_stopping_is_not() {
     run(async {
         let (_telegram, proxy) = start(built_binary!(), Route::Direct, |o| o).await;
-        let mut client = proxy.client(fake_telegram::client::Kind::Padded).served().await.unwrap();
+        let mut client = proxy
+            .client(fake_telegram::client::Kind::Padded)
+            .served()
+            .await
+            .unwrap();
         eventually("that it is ready", || readiness(&proxy).0 == 200).await;
         // It gets three seconds to finish.
-        client.echo(&fake_telegram::payload::echo(1, 64)).await.unwrap();
+        client
+            .echo(&fake_telegram::payload::echo(1, 64))
+            .await
+            .unwrap();
         proxy.signal("TERM");
         eventually("that it says so", || {
             readiness(&proxy) == (503, "not ready: the proxy is stopping\n".to_owned())

@@ -49,11 +49,24 @@ fn without_a_token_there_are_figures_for_this_machine_alone() {
                 assert_eq!(answer.status, 401, "{host}: {}", answer.body);
                 assert_eq!(answer.field("www-authenticate"), "Bearer");
                 assert_eq!(answer.field("content-type"), "application/problem+json");
-                assert!(answer.json()["detail"].as_str().unwrap().contains("ctl token"));
+                assert!(
+                    answer.json()["detail"]
+                        .as_str()
+                        .unwrap()
+                        .contains("ctl token")
+                );
             }
             // A web server in between may let anybody in.
-            for field in ["X-Forwarded-For: 192.0.2.7", "Forwarded: for=x", "Via: 1.1 x"] {
-                assert_eq!(at("localhost").with(field).get(target).status, 401, "{field}");
+            for field in [
+                "X-Forwarded-For: 192.0.2.7",
+                "Forwarded: for=x",
+                "Via: 1.1 x",
+            ] {
+                assert_eq!(
+                    at("localhost").with(field).get(target).status,
+                    401,
+                    "{field}"
+                );
             }
             assert_eq!(at("localhost").ask("POST", target).status, 401);
             let twice = at("localhost").with("Host: attacker.example");
@@ -99,7 +112,10 @@ fn the_token_is_good_for_all_that_ctl_may() {
         let asker = Asker::of(&proxy).token(&token);
         assert_eq!(asker.get("/v1/nothing").status, 404);
         assert_eq!(asker.ask("POST", "/v1/status").status, 405);
-        assert_eq!(asker.get("/v1/secrets").json()["secrets"][0]["name"], "secret1");
+        assert_eq!(
+            asker.get("/v1/secrets").json()["secrets"][0]["name"],
+            "secret1"
+        );
         let entry = "/v1/tables/banned/entries/192.0.2.7";
         assert_eq!(asker.ask("PUT", entry).body, "{\"changed\":true}\n");
         let lines = asker.with("Accept: text/plain").get("/v1/tables/banned");
@@ -111,7 +127,12 @@ fn the_token_is_good_for_all_that_ctl_may() {
         assert_eq!(bearing(format!("authorization: bEARER  {token} ")), 200);
         assert_eq!(bearing(format!("Authorization: Basic {token}")), 401);
         assert_eq!(bearing(format!("Authorization: {token}")), 401);
-        assert_eq!(Asker::of(&proxy).get(&format!("/v1/secrets?token={token}")).status, 401);
+        assert_eq!(
+            Asker::of(&proxy)
+                .get(&format!("/v1/secrets?token={token}"))
+                .status,
+            401
+        );
         telegram.assert_clean();
     });
 }

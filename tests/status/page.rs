@@ -26,7 +26,10 @@ fn the_page_comes_by_address_and_loads_nothing_of_others() {
             assert!(!page.body.contains("src=") && !page.body.contains("url("));
             assert!(!page.body.contains("http:") || !page.body.contains("https:"));
             assert!(page.body.len() <= 14 << 10, "{}", page.body.len());
-            assert_ne!(Asker::of(&proxy).get("/").field("content-security-policy"), policy);
+            assert_ne!(
+                Asker::of(&proxy).get("/").field("content-security-policy"),
+                policy
+            );
         }
         for host in OF_OTHERS {
             assert_eq!(Asker::of(&proxy).host(host).get("/").status, 403, "{host}");
