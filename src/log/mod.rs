@@ -7,6 +7,7 @@
 //! | `form` | who reads the lines |
 //! | `line` | a line as text and as JSON |
 //! | `address` | addresses in lines, as `--log-addresses` wants them |
+//! | `recent` | the last warnings and errors, for who asks |
 //! | `throttle` | lines that come in swarms |
 //! | `queue` | lines that wait for their reader |
 //! | `writer` | the thread that writes them |
