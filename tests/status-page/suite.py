@@ -19,9 +19,10 @@ from product import Child, free_port  # noqa: E402
 
 SECRET = "00112233445566778899aabbccddeeff"
 # A name is text, whatever it looks like.
-EVIL = "<img/src=x/onerror=alert(1)>"
+EVIL = "<i>evil</i>"
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
 LINK = f"tg://proxy?server=192.0.2.1&port=443&secret=dd{SECRET}"
+API = pathlib.Path(__file__).parent / "../../doc/api.md"
 # What `GET /v1/users/NAME` answers (doc/api.md).
 USER = {
     "name": "alice", "is_user": True, "secret": "dd" + SECRET, "old_secrets_until": [],
@@ -117,7 +118,7 @@ async def shows(browser, proxy, pictures, size, scheme):
         # Nothing is wider than the screen, and nothing was taken for markup.
         wide = SIZES[size][0]
         assert await tab.run("return document.documentElement.scrollWidth;") <= wide
-        assert not await tab.run("return document.querySelector('img');")
+        assert not await tab.run("return document.querySelector('i');")
         is_dark = await tab.run("return getComputedStyle(document.body).backgroundColor;")
         assert (is_dark == "rgb(17, 20, 24)") == (scheme == "dark"), is_dark
         # The charts have had a sample, ten seconds after the start.
@@ -127,7 +128,7 @@ async def shows(browser, proxy, pictures, size, scheme):
         await page.picture(pictures, f"{size}-{scheme}-all")
         await link_of(page, pictures, f"{size}-{scheme}-link")
         await tab.run("document.getElementById('lock').click();")
-        await page.until("!document.getElementById('unlock').hidden")
+        await page.until("document.getElementById('unlock')?.hidden === false")
         await page.until("!document.body.innerText.includes('alice')")
         assert await tab.run("return sessionStorage.getItem('api-token');") is None
         assert not tab.wrong and not tab.failed, (tab.wrong, tab.failed)
@@ -153,9 +154,38 @@ async def link_of(page, pictures, name):
     await page.until("!document.querySelector('dialog[open]')")
 
 
+async def shows_what_is_documented(browser, proxy, pictures, size, scheme):
+    """An hour of a busy proxy, with an answer of each kind as doc/api.md has it."""
+    blocks = (block.split("\n", 1) for block in API.read_text().split("```json GET ")[1:])
+    answers = {target: json.loads(rest.split("```")[0]) for target, rest in blocks}
+    hour = range(300)
+    answers["/v1/history"] = {
+        "seconds_each": 10, "clients": [20 + place % 70 // 3 for place in hour],
+        "bytes_up": [1000 * (place % 50) for place in hour], "bytes_down": [90000 * (30 + place % 90) for place in hour],
+    }
+    async with browser.tab() as tab:
+        page = Page(tab, proxy)
+        await page.shape(size, scheme)
+        await tab.before_each_document(f"""
+            const answers = {json.dumps(answers)};
+            sessionStorage.setItem('api-token', 'x');
+            window.fetch = async target => new Response(JSON.stringify(answers[target]), {{ status: answers[target] ? 200 : 404 }});
+        """)
+        await tab.go(proxy.url())
+        await page.until("document.querySelector('#traffic .b') && document.querySelectorAll('#lists section').length === 6")
+        text = await page.text()
+        for wanted in ("340", "blocked", "192.0.2.1:5000", "41 ms", "10 middle, 2 direct", "cannot connect", "50 GiB"):
+            assert wanted in text or wanted == (wanted, text)
+        points = await tab.run("return document.querySelector('#clients .a').getAttribute('points').split(' ').length;")
+        assert points == len(hour), points
+        assert await tab.run("return document.documentElement.scrollWidth;") <= SIZES[size][0]
+        await page.picture(pictures, f"{size}-{scheme}-documented")
+        assert not tab.wrong, tab.wrong
+
+
 async def is_told_of_a_wrong_token(browser, proxy, _):
     async with opened(browser, proxy) as page:
-        await page.until("!document.getElementById('unlock').hidden")
+        await page.until("document.getElementById('unlock')?.hidden === false")
         await page.unlock("x" * 32)
         await page.until("document.getElementById('note').innerText.includes('not the token')")
         # It goes on without.
@@ -179,7 +209,7 @@ async def refuses_another_host(browser, proxy, _):
 
 async def goes_on_after_the_proxy_was_away(browser, proxy, _):
     async with opened(browser, proxy) as page:
-        await page.until("!document.getElementById('unlock').hidden")
+        await page.until("document.getElementById('unlock')?.hidden === false")
         await page.unlock(proxy.token())
         await page.until("document.body.innerText.includes('alice')")
         await proxy.child.stop(signal.SIGTERM)
@@ -195,6 +225,9 @@ def cases(is_quick):
         for scheme in ("light", "dark"):
             if not is_quick or (size, scheme) in (("phone", "dark"), ("desktop", "light")):
                 yield f"{size} {scheme}", lambda *all, size=size, scheme=scheme: shows(*all, size, scheme)
+        if not is_quick:
+            scheme = "light" if size == "phone" else "dark"
+            yield f"{size}, as documented", lambda *all, size=size, scheme=scheme: shows_what_is_documented(*all, size, scheme)
     yield "another host", refuses_another_host
     if not is_quick:
         yield "a wrong token", is_told_of_a_wrong_token

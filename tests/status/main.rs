@@ -3,6 +3,8 @@
 
 mod asking;
 mod balancers;
+mod load;
+mod networks;
 mod page;
 
 use std::fs;

@@ -34,7 +34,9 @@ pub(super) struct Page {
 pub(super) struct Asked<'a> {
     pub(crate) head: &'a RequestHead,
     /// That it came on, with what there is of its body.
+    #[cfg_attr(not(feature = "ctl"), expect(dead_code))]
     pub(crate) exchange: &'a mut Exchange,
+    #[cfg_attr(not(feature = "ctl"), expect(dead_code))]
     pub(crate) from: Origin,
 }
 

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `door.rs` | from where somebody asks, and by which name |
 //! | `guesses.rs` | who has shown wrong tokens |
-//! | `page.html`, `page.css`, `page.js` | the page |
+//!
+//! The page itself is beside them, as HTML, CSS and a script, which go out as one.
 
 mod door;
 mod guesses;

@@ -34,17 +34,18 @@ async function ask(target, options = {}) {
   throw Object.assign(new Error(why), { status: answer.status });
 }
 
-// columns: [name, cell of a row: text or an element, whether it is a number]
+// columns: [name, cell of a row: text or an element, 1: a number, 2: a sentence]
+const kinds = ['', 'n', 'w'];
 function table(title, rows, columns, none) {
   const card = make('section'), wide = make('div', null, 'wide');
   card.append(make('h2', title));
   if (!rows.length) { card.append(make('p', none, 'dim')); return card; }
   const all = make('table', null, 'rows'), head = make('tr'), top = make('thead'), body = make('tbody');
-  for (const [name, , isNumber] of columns) head.append(make('th', name, isNumber ? 'n' : ''));
+  for (const [name, , kind] of columns) head.append(make('th', name, kinds[kind || 0]));
   for (const row of rows) {
     const line = make('tr');
-    for (const [name, cell, isNumber] of columns) {
-      const value = cell(row), one = make('td', value instanceof Node ? undefined : value, isNumber ? 'n' : '');
+    for (const [name, cell, kind] of columns) {
+      const value = cell(row), one = make('td', value instanceof Node ? undefined : value, kinds[kind || 0]);
       if (value instanceof Node) one.append(value);
       one.dataset.name = name;
       line.append(one);
@@ -59,7 +60,7 @@ function table(title, rows, columns, none) {
 }
 
 function chart(svg, lines, each, words) {
-  const wide = svg.clientWidth || 600, high = svg.clientHeight || 140, left = 4, floor = high - 18, roof = 16;
+  const wide = svg.clientWidth || 600, high = svg.clientHeight || 140, left = 4, floor = high - 18, roof = 30;
   const most = Math.max(1, ...lines.flatMap(line => line.values)), slots = 3600 / each - 1;
   svg.replaceChildren();
   svg.setAttribute('viewBox', `0 0 ${wide} ${high}`);
@@ -124,9 +125,9 @@ const limits = ({ state, bytes, limits: of }) => {
 function lists(figures, secrets, routes) {
   const cards = [], of = figures.limits_reached.concat(figures.turned_away);
   if (figures.errors) cards.push(table('Warnings and errors', figures.errors, [
-    ['What, and what to do', one => good(false, one.line)], ['Times', one => one.count, 1], ['Last', one => age(one.seconds_ago) + ' ago', 1],
+    ['What, and what to do', one => good(one.level === 'info', one.line), 2], ['Times', one => one.count, 1], ['Last', one => age(one.seconds_ago) + ' ago', 1],
   ], 'None lately.'));
-  if (of.length) cards.push(table('Turned away', of, [['Why', one => one.words], ['Times', one => one.count, 1]]));
+  if (of.length) cards.push(table('Turned away', of, [['Why', one => one.words, 2], ['Times', one => one.count, 1]]));
   if (secrets) cards.push(table('Users', secrets, [
     ['Name', one => one.name], ['Clients', one => one.clients, 1], ['Addresses', one => one.addresses, 1],
     ['Bytes', one => size(one.bytes), 1], ['Seen', one => one.clients ? 'now' : age(one.seen_seconds_ago), 1], ['Limits', limits],
