@@ -38,7 +38,7 @@ CLEANLY := sh tests/none_left.sh
 SERVER := --features smol-mtproxy/server
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
-.PHONY: help run build test test-release test-long test-cargo test-acme test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-alerts guard lint generate fmt doc bench \
+.PHONY: help run build test test-release test-long test-cargo test-acme test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-status-page test-status-page-long test-alerts guard lint generate fmt doc bench \
 	fuzz cross cross-test ipk apk init-config install clean setup
 
 help: ## this list
@@ -54,10 +54,10 @@ build: ## release build: target/release/smol-mtproxy
 	@sh cross/setup.sh build
 	$(CARGO) build --release --locked $(SERVER)
 
-test: test-cargo test-acme test-openwrt test-config test-site test-web-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
+test: test-cargo test-acme test-openwrt test-config test-site test-web-page test-status-page test-clients ## every test: units, integration, scripts, a real site, a browser, real clients
 
 test-release: ## what is too long for CI: every build of every target, longer fuzzing, tests marked as long
-	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long test-alerts fuzz cross-test SUITE=whole
+	$(MAKE) --no-print-directory --keep-going test-long test-site-long test-cover test-websocket test-web-page-long test-status-page-long test-alerts fuzz cross-test SUITE=whole
 
 test-long: setup
 	$(CLEANLY) $(CARGO) test --workspace --locked --no-fail-fast $(SERVER) -- --ignored --test-threads=1
@@ -105,6 +105,13 @@ test-web-page: setup
 test-web-page-long: setup
 	@bash tests/web-page/run.sh
 	bash tests/web-page/run.sh --product
+
+# The status page in Chromium, where there is one: a phone and a desktop; then each in light and dark.
+test-status-page: setup
+	@bash tests/status-page/run.sh --quick
+
+test-status-page-long: setup
+	@bash tests/status-page/run.sh
 
 # Whether Prometheus itself reads the alert rules, where it is installed.
 test-alerts:

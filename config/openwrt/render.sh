@@ -4,7 +4,7 @@
 
 # --- from src/config/flags/table.rs, by `make generate`
 FLAG_LISTS='listen secret tls_domain web web_listen web_site dc ws link link_listen policy table'
-FLAG_TEXTS='link_name sni_salt proxy_protocol fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time web_acme route via tag external_ip telegram_secret telegram_config telegram_config_v6 ws_sni ws_ca cloudflare_zone cloudflare_worker upstream role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn replay_cache filter_server_errors flood_limit reset data_dir control log_level log_format log_addresses self_test metrics'
+FLAG_TEXTS='link_name sni_salt proxy_protocol fronting fronting_to_any_site fronting_proxy_protocol time_skew tls_records answer_time web_acme route via tag external_ip telegram_secret telegram_config telegram_config_v6 ws_sni ws_ca cloudflare_zone cloudflare_worker upstream role link_ca link_cert link_key link_refuse link_psk link_plain_on_public link_sni link_alpn replay_cache filter_server_errors flood_limit reset data_dir control log_level log_format log_addresses self_test metrics status_public'
 FLAG_NUMBERS='handshake_timeout idle_timeout send_timeout refresh ws_spare dc_connections clients_per_connection link_wait link_connections max_handshakes max_clients hibernate'
 # Each has a function of its own.
 OWN_KEYS='allow buffers'

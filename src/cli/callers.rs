@@ -1,7 +1,6 @@
 //! Connections that serve the operator, not clients: the page of metrics, `ctl`.
 
 use std::future::{Future, pending};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,25 +29,6 @@ pub(super) fn origin_of(socket: &Socket) -> Origin {
     Origin::of(address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)))
 }
 
-/// What a caller says, `end` and what came with it included; `None` if it stops
-/// before, or says more than `most` bytes.
-pub(super) async fn read_request(
-    socket: &Socket,
-    end: &[u8],
-    most: usize,
-) -> io::Result<Option<Vec<u8>>> {
-    let mut request = Vec::new();
-    let mut buffer = [0; 512];
-    while !request.windows(end.len()).any(|bytes| bytes == end) {
-        let read = socket.read(&mut buffer).await?;
-        request.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        if read == 0 || request.len() > most {
-            return Ok(None);
-        }
-    }
-    Ok(Some(request))
-}
-
 /// What `work` gives, for which it has `limit` and one of the `seats`. Where all are
 /// taken, whoever comes next gets the oldest one of the address that has most; the
 /// work that had it ends without a result.
@@ -69,33 +49,9 @@ pub(super) async fn seated<T>(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::os::unix::net::UnixStream;
-
     use smol::future::yield_now;
 
     use super::*;
-
-    #[test]
-    fn a_request_ends_somewhere() {
-        let (reactor, executor) = (Reactor::new().unwrap(), Executor::default());
-        for (said, heard) in [
-            ("a\r\n\r\n", Some("a\r\n\r\n")),
-            ("a\r\n\r\nmore", Some("a\r\n\r\nmore")),
-            ("a\r\nb\n\n", None),
-            ("", None),
-            ("123456789\r\n\r\n", None),
-        ] {
-            let (near, mut far) = UnixStream::pair().unwrap();
-            near.set_nonblocking(true).unwrap();
-            let socket = Socket::new(&reactor, near.into()).unwrap();
-            far.write_all(said.as_bytes()).unwrap();
-            drop(far);
-            let reading = read_request(&socket, b"\r\n\r\n", 12);
-            let request = reactor.block_on(&executor, reading).unwrap();
-            assert_eq!(request.as_deref(), heard.map(str::as_bytes), "{said}");
-        }
-    }
 
     #[test]
     fn whoever_stays_longest_gives_way() {

@@ -306,10 +306,12 @@ pub(super) struct Ctl {}
     smol-mtproxy ctl clients alice --full\n\
     smol-mtproxy ctl table add banned 192.0.2.0/24 --save\n\
     smol-mtproxy ctl table del banned 192.0.2.7\n\
-    smol-mtproxy ctl table list banned --json")]
+    smol-mtproxy ctl table list banned --json\n\
+    smol-mtproxy ctl token")]
 pub(super) struct Ctl {
     /// status, secrets, clients [SECRET], dcs, links, routes; table, table list
-    /// NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME
+    /// NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME;
+    /// token: what the status page asks for
     #[argh(positional)]
     pub(crate) words: Vec<String>,
     /// write the table back to its file, so that the change outlives a reload

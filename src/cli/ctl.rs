@@ -1,15 +1,17 @@
 //! `ctl`: asks the running proxy, over its control socket.
 
+use super::api_token;
 use super::asking::{Caller, ask};
 use super::commands::Ctl;
 use super::exit::Exit;
 use super::service::Basis;
 use super::{complain, print};
-use crate::config::Config;
+use crate::config::{Config, DataDir};
 use crate::control::{Form, MAX_CLIENTS, Request, Which};
+use crate::wire::json::Json;
 
 const USAGE: &str = "ctl takes: status, clients [SECRET], secrets, dcs, links, routes, table, \
-     table list NAME, table add NAME ENTRY, table del NAME ENTRY or table save NAME";
+     table list NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME or token";
 
 /// Talks to the proxy that runs with this config.
 pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
@@ -17,6 +19,9 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
     let plain = |word: &&str| word.chars().all(|c| !c.is_whitespace() && !c.is_control());
     if !words.iter().all(plain) {
         return complain(Exit::Usage, "a name or an entry holds no blanks");
+    }
+    if words == ["token"] && !options.save && !options.full && options.limit.is_none() {
+        return token(config, options.json);
     }
     let request = match request(options, &words) {
         Ok(request) => request,
@@ -39,6 +44,19 @@ pub(super) fn run(options: &Ctl, config: &Config, basis: Basis) -> Exit {
         Ok(Ok(text)) => print(&text),
         Ok(Err(refusal)) => refusal.tell(),
         Err(error) => Caller::Ctl.cannot_reach(&config.process.control, &error, basis),
+    }
+}
+
+/// What the status page asks for; no proxy has to run.
+fn token(config: &Config, as_json: bool) -> Exit {
+    match api_token::shown(&DataDir::new(&config.process.data_dir)) {
+        Ok(token) if as_json => {
+            let object = Json::Object(vec![("token", Json::Text(token))]);
+            print(&format!("{object}\n"))
+        }
+        Ok(token) => print(&format!("{token}\n")),
+        Err(fault) if fault.is_permission() => complain(Exit::Permission, fault),
+        Err(fault) => complain(Exit::Unavailable, fault),
     }
 }
 

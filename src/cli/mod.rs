@@ -10,7 +10,7 @@
 //! | `service` | the config of a command that is given none |
 //! | `run` | `run`: starts, watches, reloads and stops all parts |
 //! | `callers` | connections of operators to a running proxy, and their seats |
-//! | `exposition` | the page of metrics, for such callers |
+//! | `api_token` | the token of the status page and the API |
 //! | `ctl` | `ctl`: asks the running proxy |
 //! | `user` | `user`: has it change its users |
 //! | `asking` | how both ask, over its control socket |
@@ -26,6 +26,8 @@
 //! | `qr` | QR codes for a terminal, and as pictures |
 //! | `within` | work that blocks, with a time limit |
 
+#[cfg(feature = "ctl")]
+mod api_token;
 mod arguments;
 #[cfg(feature = "ctl")]
 mod asking;
@@ -38,7 +40,6 @@ mod commands;
 mod ctl;
 mod ended;
 mod exit;
-mod exposition;
 mod help;
 mod invite;
 mod invite_host;

@@ -49,6 +49,22 @@ pub(super) fn render(text: &str, colours: bool, quiet: i32) -> Result<String, Da
     Ok(out)
 }
 
+/// `text` as a QR code that a page draws: the path of an SVG, each dark module a square of 1
+/// beside [`QUIET_ZONE`] light ones; first how wide all of it is.
+#[cfg(feature = "ctl")]
+pub(super) fn path(text: &str) -> Result<String, DataTooLong> {
+    use std::fmt::Write;
+
+    let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
+    let mut path = format!("{} ", code.size() + 2 * QUIET_ZONE);
+    for y in 0..code.size() {
+        for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
+            let _ = write!(path, "M{} {}h1v1h-1z", x + QUIET_ZONE, y + QUIET_ZONE);
+        }
+    }
+    Ok(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 mod clients;
 #[cfg(feature = "ctl")]
 mod control;
+mod conversation;
 mod core;
 mod error;
 mod gate;
@@ -11,6 +12,7 @@ mod metrics_page;
 mod part;
 mod ports;
 mod privileges;
+mod readiness;
 mod reload;
 mod replays;
 mod rooms;
@@ -18,6 +20,8 @@ mod self_test;
 mod server;
 mod settings;
 mod signals;
+#[cfg(feature = "ctl")]
+mod status;
 mod telegram;
 mod test;
 mod usage;

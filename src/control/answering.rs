@@ -16,6 +16,8 @@ impl Control {
     async fn answer(&self, request: Request, form: Form) -> Result<Answer, Problem> {
         Ok(match request {
             Request::Status => Answer::Status(Box::new(self.status())),
+            Request::Figures => self.figures(),
+            Request::History => self.history(),
             Request::Secrets => Answer::List(self.secrets().await),
             Request::Clients(which) => Answer::List(self.clients(&which).await?),
             Request::Dcs => Answer::List(self.dcs()),

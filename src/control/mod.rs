@@ -19,13 +19,17 @@
 //! | `status.rs`, `status/` | `status`: all at a glance |
 //! | `secrets.rs`, `clients.rs`, `dcs.rs`, `links.rs`, `routes.rs`, `tables.rs` | one request each, or those of one thing |
 //! | `user_wish.rs`, `users.rs` | what is wished of users, and what comes of it |
+//! | `figures.rs` | `figures`: the status without names, for who shows no token |
+//! | `history.rs` | the last hour, sampled |
 //! | `today.rs` | what was counted at midnight |
 //! | `last_reload.rs` | what the last reload changed |
 
 mod answering;
 mod clients;
 mod dcs;
+mod figures;
 mod form;
+mod history;
 mod last_reload;
 mod links;
 mod list;
@@ -52,6 +56,7 @@ use crate::metrics::Metrics;
 use crate::net::{BufferPool, Reactor, Turnstile};
 use crate::telegram::Telegram;
 pub(crate) use form::{Form, LINES};
+use history::History;
 pub(crate) use last_reload::{LastReload, Reload};
 pub(crate) use links::LinkEnd;
 pub(crate) use problem::Problem;
@@ -68,6 +73,7 @@ pub(crate) struct Control {
     parts: Parts,
     started: Instant,
     today: Today,
+    history: History,
     /// Of tables.
     saves: Turnstile,
 }
@@ -96,15 +102,22 @@ impl Control {
         Rc::new(Self {
             started: parts.reactor.now(),
             today: Today::default(),
+            history: History::default(),
             saves: Turnstile::default(),
             parts,
         })
     }
 
-    /// What it does while nobody asks: notes each midnight what was counted by then.
+    /// What it does while nobody asks: notes each midnight what was counted by then, and
+    /// takes samples.
     pub(crate) async fn run(&self) {
-        self.today
-            .run(&self.parts.reactor, &self.parts.metrics)
-            .await;
+        let Parts {
+            reactor,
+            metrics,
+            config,
+            ..
+        } = &self.parts;
+        let sampling = self.history.run(reactor, metrics, config().process.role);
+        smol::future::zip(self.today.run(reactor, metrics), sampling).await;
     }
 }

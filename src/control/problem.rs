@@ -21,6 +21,16 @@ pub(crate) enum Problem {
     },
     /// A process of this role has nothing of the kind.
     OtherRole(&'static str),
+    /// It was shown none.
+    NeedsToken,
+    WrongToken,
+    ManyGuesses,
+    /// It came over plain HTTP and the internet.
+    TokenInClear,
+    /// No token is known here.
+    NoToken,
+    /// By a name that anybody may lead here.
+    OtherHost,
     NoTable(String),
     NoSecret(String),
     /// In the words of the table.
@@ -54,6 +64,9 @@ impl Problem {
             | Self::BadEntry(_)
             | Self::BadUser(_) => 400,
             Self::NoSuchCall | Self::NoTable(_) | Self::NoSecret(_) | Self::NoUser(_) => 404,
+            Self::NeedsToken | Self::WrongToken => 401,
+            Self::TokenInClear | Self::NoToken | Self::OtherHost => 403,
+            Self::ManyGuesses => 429,
             Self::NotAllowed(_) => 405,
             Self::OtherRole(_) | Self::UserConflict(_) => 409,
             Self::NotSaved(_) => 500,
@@ -93,6 +106,27 @@ impl fmt::Display for Problem {
             }
             Self::BadParameter { name, wanted } => write!(f, "{name} is {wanted}"),
             Self::OtherRole(ask) => f.write_str(ask),
+            Self::NeedsToken => f.write_str(
+                "this needs the token that `smol-mtproxy ctl token` prints, as in Authorization: \
+                 Bearer TOKEN; without it there are /v1/figures and /v1/history, for this machine",
+            ),
+            Self::WrongToken => f.write_str(
+                "this is not the token of this proxy: `smol-mtproxy ctl token` prints it",
+            ),
+            Self::ManyGuesses => f.write_str(
+                "too many wrong tokens came from there: wait for a minute, or use `ctl`",
+            ),
+            Self::TokenInClear => f.write_str(
+                "no token is taken over plain HTTP through the internet: use `ssh -L \
+                 9090:127.0.0.1:9090 SERVER`, TLS by a web server on this machine, or, if nobody \
+                 can listen on the way, --status-public yes",
+            ),
+            Self::NoToken => f.write_str(
+                "this proxy has no token, as the log has told at the start: see to its --data-dir",
+            ),
+            Self::OtherHost => f.write_str(
+                "this name may be anybody's: ask by an address, as in http://127.0.0.1:9090/",
+            ),
             Self::NoTable(name) => {
                 write!(
                     f,

@@ -9,6 +9,8 @@ use crate::wire::http::{Target, escaped};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     Status,
+    Figures,
+    History,
     Secrets,
     Clients(Which),
     Dcs,
@@ -66,6 +68,8 @@ impl Request {
         let owned = |text: &str| text.to_owned();
         Ok(match path {
             ["status"] => vec![("GET", Self::Status)],
+            ["figures"] => vec![("GET", Self::Figures)],
+            ["history"] => vec![("GET", Self::History)],
             ["secrets"] => vec![("GET", Self::Secrets)],
             ["clients"] => vec![("GET", Self::Clients(Which::take_of(query)?))],
             ["dcs"] => vec![("GET", Self::Dcs)],
@@ -122,6 +126,8 @@ impl Request {
         let entry = |name: &str, entry: &str| table(name, &format!("/entries/{}", escaped(entry)));
         match self {
             Self::Status => ("GET", "/v1/status".to_owned()),
+            Self::Figures => ("GET", "/v1/figures".to_owned()),
+            Self::History => ("GET", "/v1/history".to_owned()),
             Self::Secrets => ("GET", "/v1/secrets".to_owned()),
             Self::Clients(which) => ("GET", format!("/v1/clients{}", which.query())),
             Self::Dcs => ("GET", "/v1/dcs".to_owned()),
@@ -169,6 +175,8 @@ mod tests {
         limits.add("rate", "none").unwrap();
         for request in [
             Request::Status,
+            Request::Figures,
+            Request::History,
             Request::Secrets,
             Request::Clients(Which::default()),
             Request::Clients(which),

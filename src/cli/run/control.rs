@@ -14,62 +14,42 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::conversation::{Answerer, Asked, Conversations, Page};
 use super::core::Core;
 use super::part::{Doing, Part, Phase};
 use super::rooms::Rooms;
 use super::users::Desk;
-use crate::cli::callers;
 use crate::config::make_private_dir;
 use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT, UserDesk};
-use crate::guard::half_open::{HalfOpen, Origin};
-use crate::http::{Connection, Exchange, HttpContext, Incoming, Next};
-use crate::net::{Listener, Reactor, Socket, unblock};
-use crate::wire::http::RequestHead;
-
-/// To ask, and to read the answer.
-const LIMIT: Duration = Duration::from_secs(5);
+use crate::net::{Listener, Reactor, unblock};
 
 /// For a disk to take the socket's file away.
 const REMOVAL: Duration = Duration::from_secs(2);
-
-/// Who is connected and has not asked; one more, and the oldest of them goes.
-const MAX_SILENT: usize = 8;
-
-/// Who has asked, likewise: each may hold the list of a table.
-const MAX_ASKERS: usize = 8;
 
 /// The socket, where it is.
 pub(super) struct ControlSocket {
     core: Rc<Core>,
     control: Rc<Control>,
-    http: Rc<HttpContext>,
     path: PathBuf,
     /// What tells its file from another one's.
     file: Option<[u64; 4]>,
     listener: Cell<Option<Listener>>,
-    silent: Rc<HalfOpen>,
-    askers: Rc<HalfOpen>,
 }
+
+/// Answers whoever can open the socket.
+struct Owner(Rc<Control>);
 
 impl ControlSocket {
     /// Listens at --control, as whoever the process still is. The proxy does without,
     /// if it must.
-    pub(crate) fn bind(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Option<Rc<Self>> {
+    pub(crate) fn bind(core: &Rc<Core>, control: &Rc<Control>) -> Option<Rc<Self>> {
         let path = core.config().process.control.clone();
         match bind(&core.reactor, &path) {
             Ok(listener) => Some(Rc::new(Self {
                 core: core.clone(),
-                control: Control::new(parts(core, rooms, users)),
-                http: Rc::new(HttpContext {
-                    reactor: core.reactor.clone(),
-                    scratch: core.scratch.clone(),
-                    buffers: core.buffers.clone(),
-                    long_heads: Rc::default(),
-                }),
+                control: control.clone(),
                 file: identity_of(&path),
                 listener: Cell::new(Some(listener)),
-                silent: HalfOpen::new(MAX_SILENT),
-                askers: HalfOpen::new(MAX_ASKERS),
                 path,
             })),
             Err(error) => {
@@ -95,71 +75,40 @@ impl ControlSocket {
         });
         self.core.reactor.timeout(REMOVAL, removing).await;
     }
+}
 
-    /// Answers several at once: none is in the way of another.
-    async fn serve(self: Rc<Self>, listener: Listener) {
-        let socket = self.clone();
-        let answer = move |caller: Socket| socket.clone().converse(caller);
-        callers::serve(&self.core.executor, &listener, answer).await;
-    }
+impl Answerer for Owner {
+    const LIMIT: Duration = SAVE_LIMIT;
 
-    async fn converse(self: Rc<Self>, caller: Socket) {
-        let from = callers::origin_of(&caller);
-        let connection = Rc::new(Connection::plain(caller));
-        let mut exchange = Exchange::new(&self.http, connection, Vec::new());
-        if self.answer_all(&mut exchange, from).await.is_some() {
-            self.core.reactor.timeout(LIMIT, exchange.finish()).await;
-        }
-    }
-
-    /// `None`: the caller is gone, or has to go.
-    async fn answer_all(&self, exchange: &mut Exchange, from: Origin) -> Option<()> {
-        let reactor = &self.core.reactor;
-        loop {
-            let asking = exchange.next();
-            match callers::seated(reactor, &self.silent, from, LIMIT, asking).await? {
-                Incoming::Request(head) => {
-                    let answering = self.answer(exchange, &head);
-                    let limit = SAVE_LIMIT + LIMIT;
-                    let answered = callers::seated(reactor, &self.askers, from, limit, answering);
-                    if answered.await?.ok()? == Next::Close {
-                        return Some(());
-                    }
-                }
-                Incoming::Unparsable => {
-                    let Reply {
-                        content_type, body, ..
-                    } = Reply::problem(&Problem::NoRequest, Form::Json);
-                    let fields = [("Content-Type", content_type)];
-                    let refusing = exchange.refuse(&fields, body.as_bytes());
-                    return reactor.timeout(LIMIT, refusing).await?.ok();
-                }
-                Incoming::End => return None,
-            }
-        }
-    }
-
-    async fn answer(&self, exchange: &mut Exchange, head: &RequestHead) -> io::Result<Next> {
+    async fn answer(&self, asked: Asked<'_>) -> Page {
+        let head = asked.head;
         let form = Form::accepted(head.fields().only("accept"));
         let request = Request::parse(head.method(), head.target());
-        let reply = self.control.reply(request, form).await;
-        let mut fields = vec![
-            ("Content-Type", reply.content_type),
-            ("Cache-Control", "no-store"),
-        ];
-        if let Some(methods) = &reply.allow {
-            fields.push(("Allow", methods));
-        }
-        let answering = exchange.answer(head, reply.status, &fields, reply.body.as_bytes());
-        let answered = self.core.reactor.timeout(LIMIT, answering).await;
-        answered.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+        Page::from(self.0.reply(request, form).await)
+    }
+
+    fn no_request(&self) -> Page {
+        Page::from(Reply::problem(&Problem::NoRequest, Form::Json))
     }
 }
 
-fn parts(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Parts {
+impl From<Reply> for Page {
+    fn from(reply: Reply) -> Self {
+        let allow = reply.allow.map(|methods| ("Allow", methods.into()));
+        Self {
+            status: reply.status,
+            content_type: reply.content_type,
+            fields: allow.into_iter().collect(),
+            body: reply.body.into(),
+        }
+    }
+}
+
+/// What answers, for every door.
+pub(super) fn control(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Rc<Control> {
     let of_config = core.clone();
     let users: Rc<dyn UserDesk> = Rc::new(users.clone());
-    Parts {
+    Control::new(Parts {
         reactor: core.reactor.clone(),
         metrics: core.metrics.clone(),
         buffers: core.buffers.clone(),
@@ -170,15 +119,14 @@ fn parts(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Parts {
         users: rooms.clients().map(|_| users),
         last_reload: core.last_reload.clone(),
         config: Box::new(move || of_config.config()),
-    }
+    })
 }
 
 impl Part for ControlSocket {
     fn start(self: Rc<Self>, core: &Core) {
-        let control = self.control.clone();
-        core.spawn(async move { control.run().await });
         if let Some(listener) = self.listener.take() {
-            core.spawn(self.serve(listener));
+            let owner = Rc::new(Owner(self.control.clone()));
+            core.spawn(Conversations::new(core, owner).serve(listener));
         }
     }
 

@@ -157,7 +157,7 @@ impl SelfTest {
 }
 
 /// Some clients have lines of their own to DCs.
-fn goes_directly(config: &Config) -> bool {
+pub(super) fn goes_directly(config: &Config) -> bool {
     let untagged = || config.doors.listeners.iter().any(|door| door.tag.is_none());
     match config.doors.route {
         _ if config.process.role == Role::Back => true,
@@ -168,7 +168,7 @@ fn goes_directly(config: &Config) -> bool {
 }
 
 /// One of those that the operator gave, if he gave any.
-fn dc_to_ask(config: &Config) -> DcId {
+pub(super) fn dc_to_ask(config: &Config) -> DcId {
     let given = &config.telegram.dc_overrides;
     let usual = given.iter().find(|(dc, _)| *dc == USUAL_DC);
     usual.or(given.first()).map_or(USUAL_DC, |(dc, _)| *dc)

@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 #[cfg(feature = "ctl")]
-use super::control::ControlSocket;
+use super::control::{self, ControlSocket};
 use super::core::Core;
 use super::error::RunError;
 use super::metrics_page::MetricsPage;
@@ -57,24 +57,31 @@ impl Server {
         let core = Core::new(reactor, config.clone());
         let rooms = Rooms::new(&core, &data_lock)?;
         let gate = rooms.gate().clone();
-        let page = MetricsPage::bind(&core)?;
+        #[cfg(feature = "ctl")]
+        let users = Desk::new(&core, &gate, rooms.address());
+        #[cfg(feature = "ctl")]
+        let control = control::control(&core, &rooms, &users);
+        let page = MetricsPage::bind(
+            &core,
+            &rooms,
+            #[cfg(feature = "ctl")]
+            &control,
+        )?;
         let signals = Signals::new(reactor, hangups).map_err(RunError::System)?;
         let ports = rooms
             .behind_ports()
             .map(|behind| Ports::open(&core, behind));
         let ports = ports.transpose()?;
         #[cfg(feature = "ctl")]
-        let users = Desk::new(&core, &gate, rooms.address());
-        #[cfg(feature = "ctl")]
-        let control = ControlSocket::bind(&core, &rooms, &users);
+        let socket = ControlSocket::bind(&core, &control);
         if let Some(user) = &config.process.user {
             #[cfg(feature = "ctl")]
-            let socket = control.as_ref().map(|control| control.path());
+            let path = socket.as_ref().map(|socket| socket.path());
             #[cfg(not(feature = "ctl"))]
-            let socket = None;
+            let path = None;
             let sockets = ports.iter().flat_map(|ports| ports.all_sockets());
             let sockets: Vec<_> = sockets.collect();
-            privileges::give_up(user, data_dir, socket, &sockets).map_err(RunError::User)?;
+            privileges::give_up(user, data_dir, path, &sockets).map_err(RunError::User)?;
         }
         let welcome = welcome_in(&core, &rooms, source);
         let self_test = SelfTest::new(&core, &rooms);
@@ -86,7 +93,9 @@ impl Server {
         }));
         parts.extend(page.map(as_part));
         #[cfg(feature = "ctl")]
-        parts.extend(control.map(as_part));
+        parts.push(Background::new(async move { control.run().await }));
+        #[cfg(feature = "ctl")]
+        parts.extend(socket.map(as_part));
         parts.extend(welcome.map(as_part));
         parts.extend(self_test.map(|test| as_part(Background::new(test.run()))));
         Ok(Self {

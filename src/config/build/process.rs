@@ -15,6 +15,8 @@ pub(crate) struct ProcessConfig {
     /// Unix socket for `ctl`.
     pub(crate) control: PathBuf,
     pub(crate) metrics: Option<SocketAddr>,
+    /// The token of the status page is taken over plain HTTP through the internet.
+    pub(crate) status_public: bool,
     /// Whom to be once ports are bound.
     pub(crate) user: Option<String>,
     pub(crate) log: LogConfig,
@@ -34,6 +36,7 @@ pub(super) fn build(flags: &Flags, machine: &Machine) -> ProcessConfig {
         control: control.unwrap_or_else(|| data_dir.join("control")),
         data_dir,
         metrics: flags.metrics.as_ref().map(|address| address.0),
+        status_public: flags.status_public.is_some_and(|wanted| wanted.0),
         user: flags.user.clone(),
         log: LogConfig {
             level: flags.log_level.unwrap_or_default(),

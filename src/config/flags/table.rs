@@ -320,8 +320,13 @@ flags! {
         /// some seconds after the start ask a DC once, and say in a line how it, the site
         /// and the rest fare, or what is wrong (default: yes)
         self_test: Option<YesNo> = "--self-test" "yes|no", reload: Reload::Restart; Text "no";
-        /// serve Prometheus metrics; a port alone means on 127.0.0.1
+        /// serve Prometheus metrics, /healthz and /readyz, in the full build the status
+        /// page and the API too; a port alone means on 127.0.0.1
         metrics: Option<MetricsAddress> = "--metrics" "ADDR:PORT", reload: Reload::Restart;
             Text "127.0.0.1:9090";
+        /// take the token of the status page and the API over plain HTTP through the
+        /// internet, where others can read it (default: no)
+        status_public: Option<YesNo> = "--status-public" "yes|no", build: Build::Ctl;
+            Text "yes";
     }
 }
