@@ -34,8 +34,8 @@ endif
 CARGO := sh cross/rust.sh cargo
 # Tests end the proxies that they start.
 CLEANLY := sh tests/none_left.sh
-# What servers have and routers do not: certificates by ACME.
-SERVER := --features smol-mtproxy/acme
+# What servers have and routers do not: certificates by ACME, the command ping.
+SERVER := --features smol-mtproxy/server
 BIN := $(or $(CARGO_TARGET_DIR),target)/release/smol-mtproxy
 
 .PHONY: help run build test test-release test-long test-cargo test-acme test-clients test-openwrt test-config test-site test-site-long test-cover test-via test-websocket test-web-page test-web-page-long test-status-page test-status-page-long test-alerts guard lint generate fmt doc bench \

@@ -23,7 +23,7 @@ run_suite() {
 # A suite that needs none of it defines it anew.
 build() {
     if [ -z "${FAKE_TELEGRAM_BIN:-}" ] || [ -z "${SMOL_MTPROXY_BIN:-}" ]; then
-        sh cross/rust.sh cargo build --quiet --locked --workspace --features smol-mtproxy/acme
+        sh cross/rust.sh cargo build --quiet --locked --workspace --features smol-mtproxy/server
     fi
 }
 

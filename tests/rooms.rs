@@ -57,6 +57,7 @@ const BACKWARD: &[Backward] = &[
         "telegram/pool",
         "a session moves to another connection, and the pool moves sessions",
     ),
+    backward("web/circle", "web", PART),
     backward("web/session", "web", PART),
     backward("web/sessions", "web", PART),
     backward(

@@ -45,7 +45,7 @@ pub(super) fn parse(words: &[String]) -> Result<Arguments, NoCommand> {
     // A command that this build lacks says only that, whatever else it is told.
     let is_missing = match rest.first() {
         Some(&"check") => !cfg!(feature = "check"),
-        Some(&"ctl") => !cfg!(feature = "ctl"),
+        Some(&"ctl" | &"user") => !cfg!(feature = "ctl"),
         Some(&PING) => !cfg!(feature = "ping"),
         _ => false,
     };

@@ -20,6 +20,7 @@ impl Command {
             Self::Certs(_) => "certs",
             Self::Ctl(_) => "ctl",
             Self::Ping(_) => "ping",
+            Self::User(_) => "user",
         }
     }
 }
@@ -46,6 +47,7 @@ pub(super) enum Command {
     Certs(Certs),
     Ctl(Ctl),
     Ping(PingLinks),
+    User(User),
 }
 
 /// Run the proxy (the default).
@@ -84,15 +86,19 @@ pub(super) struct MakeSecret {
     pub(crate) json: bool,
 }
 
-/// Print the links of every secret, with QR codes.
+/// Print the links of every secret, or of one, with QR codes.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "link", help_triggers("-h", "--help"))]
 #[argh(example = "\
     smol-mtproxy link\n\
+    smol-mtproxy link alice\n\
     smol-mtproxy link --config FILE\n\
     smol-mtproxy link --server proxy.example.com --no-qr\n\
     smol-mtproxy link --json")]
 pub(super) struct ShowInvites {
+    /// of the secret, or user, of this name alone
+    #[argh(positional, arg_name = "NAME")]
+    pub(crate) name: Option<String>,
     /// host name or address that clients shall connect to, with a port if it is
     /// another than the listener's (default: --link-name, a public address of a
     /// listener, --external-ip, or found out)
@@ -150,7 +156,7 @@ pub(super) struct PingLinks {
     pub(crate) json: bool,
 }
 
-/// Not in this small build: ping with the full one.
+/// Not in this build: ping with the one for servers.
 #[cfg(not(feature = "ping"))]
 #[derive(FromArgs)]
 #[argh(subcommand, name = "ping", help_triggers("-h", "--help"))]
@@ -317,6 +323,48 @@ pub(super) struct Ctl {
     /// at most so many clients (default: 1000; up to 10000)
     #[argh(option, arg_name = "N")]
     pub(crate) limit: Option<usize>,
+    /// print one JSON object, as doc/api.md has it
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Not in this small build: users are --secret lines of its config.
+#[cfg(not(feature = "ctl"))]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "user", help_triggers("-h", "--help"))]
+pub(super) struct User {}
+
+/// Add, change and remove users of the running proxy. It keeps them in the file
+/// users in --data-dir; a --secret of the config is changed there.
+#[cfg(feature = "ctl")]
+#[derive(FromArgs)]
+#[argh(subcommand, name = "user", help_triggers("-h", "--help"))]
+#[argh(example = "\
+    smol-mtproxy user add alice\n\
+    smol-mtproxy user add bob max-ips=3 quota=50G expires=2027-01-31\n\
+    smol-mtproxy user limit bob quota=80G expires=none\n\
+    smol-mtproxy user show alice --png alice.png\n\
+    smol-mtproxy user rotate alice --keep 7d\n\
+    smol-mtproxy user del bob\n\
+    smol-mtproxy user list --json")]
+pub(super) struct User {
+    /// add NAME [LIMIT=VALUE …], limit NAME LIMIT=VALUE … (none takes one off),
+    /// rotate NAME, del NAME, show NAME, list; the limits are those of --secret
+    #[argh(positional)]
+    pub(crate) words: Vec<String>,
+    /// of rotate: for how long the old secret is good beside the new one, as 7d,
+    /// 12h or 30m (default: not at all)
+    #[argh(option, arg_name = "TIME")]
+    pub(crate) keep: Option<String>,
+    /// no QR codes
+    #[argh(switch)]
+    pub(crate) no_qr: bool,
+    /// write the first link's QR code to a file, as SVG; - is stdout
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) svg: Option<String>,
+    /// the same as PNG
+    #[argh(option, arg_name = "FILE")]
+    pub(crate) png: Option<String>,
     /// print one JSON object, as doc/api.md has it
     #[argh(switch)]
     pub(crate) json: bool,

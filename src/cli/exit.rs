@@ -84,7 +84,12 @@ impl From<&ConfigError> for Exit {
             return Self::of_input(error);
         }
         match (&error.problem, &error.origin) {
-            (Problem::KeptSecretDamaged { .. }, _) => Self::Data,
+            (
+                Problem::KeptSecretDamaged { .. }
+                | Problem::UsersEmpty { .. }
+                | Problem::UsersDamaged { .. },
+                _,
+            ) => Self::Data,
             (
                 Problem::UnknownFlag { .. }
                 | Problem::UnknownCommand { .. }

@@ -15,9 +15,10 @@ Usage: smol-mtproxy [COMMAND] [FLAGS]
 
 Commands:
   run        run the proxy; the default, works without any flag
-  link       print the links of every secret, with QR codes
+  link       print the links of every secret, or of one, with QR codes
   secret     make a secret: plain, dd, or ee DOMAIN
   ctl        see how the running proxy fares, change its tables
+  user       add, change and remove users of the running proxy
   check      check the config and this machine, one verdict a line
   ping       ask Telegram through links, anybody's: does each work, how fast
   certs      make, renew, revoke and show the certificates of a link
@@ -51,10 +52,11 @@ Examples:
   smol-mtproxy check --config ./my.conf
   smol-mtproxy ping 'tg://proxy?server=…'
   sudo smol-mtproxy link
+  sudo smol-mtproxy user add alice max-ips=3
 ";
 
 const LITE: &str = "
-This is the small build: no ctl, check, ping and certs, no TLS on the link, no lists over
+This is the small build: no ctl, user, check and certs, no TLS on the link, no lists over
 HTTPS, no route but direct. The full build has them.
 ";
 
@@ -88,7 +90,7 @@ fn is_of_this_build(line: &&str) -> bool {
     let is_about = |word: &str| line.contains(&format!("  {word} "));
     let is_about = |words: &[&str]| words.iter().any(|word| is_about(word));
     (cfg!(feature = "check") || !is_about(&["check", "smol-mtproxy check"]))
-        && (cfg!(feature = "ctl") || !is_about(&["ctl"]))
+        && (cfg!(feature = "ctl") || !is_about(&["ctl", "user", "sudo smol-mtproxy user"]))
         && (cfg!(feature = "ping") || !is_about(&["ping", "smol-mtproxy ping"]))
         && (cfg!(feature = "tls") || !is_about(&["certs"]))
 }
@@ -122,6 +124,7 @@ mod tests {
             ("  ctl ", cfg!(feature = "ctl")),
             ("  ping ", cfg!(feature = "ping")),
             ("  smol-mtproxy ping ", cfg!(feature = "ping")),
+            ("  user ", cfg!(feature = "ctl")),
             ("  certs ", cfg!(feature = "tls")),
             ("  --link-psk ", true),
             ("  --link-ca ", cfg!(feature = "tls")),

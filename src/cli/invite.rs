@@ -27,6 +27,17 @@ pub(super) fn run(options: &ShowInvites, config: Config, basis: Basis) -> Exit {
             "a back has no clients and so no links; run this with the config of its front",
         );
     }
+    let is_there = |name: &String| config.doors.all_secrets().any(|named| named.name == *name);
+    if let Some(name) = options.name.as_ref().filter(|name| !is_there(name)) {
+        return complain(
+            Exit::NoInput,
+            format_args!("there is no secret {name}; `link` alone shows all, with their names"),
+        );
+    }
+    let config = match &options.name {
+        Some(name) => invites::with_only(config, name),
+        None => config,
+    };
     let has_host_secret = config.web.hosts.iter().any(|h| !h.secrets.is_empty());
     let has_secret = config.doors.listeners.iter().any(|l| !l.secrets.is_empty());
     if !has_secret && !has_host_secret {

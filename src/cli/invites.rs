@@ -1,5 +1,6 @@
 //! The invites that a config makes: of every secret, in every form, at every listener.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::ended::SecretEnd;
@@ -60,7 +61,13 @@ fn of_listener(
         return Vec::new();
     };
     let mut invites = Vec::new();
-    for named in &listener.secrets {
+    // The second secret of a name is one that a user had before.
+    let mut seen = HashSet::new();
+    for named in listener
+        .secrets
+        .iter()
+        .filter(|one| seen.insert(&*one.name))
+    {
         let mut all = listener.secrets.iter();
         let first = all.find(|first| first.secret.key == named.secret.key);
         let first = first.unwrap_or(named);
@@ -127,6 +134,18 @@ pub(super) fn for_sni(mut config: Config, sni: &Domain) -> Config {
     {
         named.secret.form = SecretForm::FakeTls(sni.clone());
     }
+    config
+}
+
+/// The config with the secret of this name alone, which may be none.
+pub(super) fn with_only(mut config: Config, name: &str) -> Config {
+    let listeners = config.doors.listeners.iter_mut();
+    let of_listeners = listeners.map(|listener| &mut listener.secrets);
+    let of_hosts = config.web.hosts.iter_mut().map(|host| &mut host.secrets);
+    for secrets in of_listeners.chain(of_hosts) {
+        secrets.retain(|named| named.name == name);
+    }
+    config.doors.secrets.retain(|named| named.name == name);
     config
 }
 

@@ -12,6 +12,8 @@
 //! | `callers` | connections of operators to a running proxy, and their seats |
 //! | `api_token` | the token of the status page and the API |
 //! | `ctl` | `ctl`: asks the running proxy |
+//! | `user` | `user`: has it change its users |
+//! | `asking` | how both ask, over its control socket |
 //! | `check` | `check`: what may keep the proxy from working here |
 //! | `ping` | `ping`: whether links, anybody's, lead to Telegram |
 //! | `certs` | `certs`: certificates of the link between front and back |
@@ -21,12 +23,14 @@
 //! | `invite_host` | the server that they name |
 //! | `web_invites` | invites to the WEB proxy |
 //! | `ended` | secrets that let nobody in any more |
-//! | `qr` | QR codes for a terminal |
+//! | `qr` | QR codes for a terminal, and as pictures |
 //! | `within` | work that blocks, with a time limit |
 
 #[cfg(feature = "ctl")]
 mod api_token;
 mod arguments;
+#[cfg(feature = "ctl")]
+mod asking;
 mod callers;
 mod certs;
 #[cfg(feature = "check")]
@@ -46,6 +50,8 @@ mod qr;
 mod run;
 mod secret;
 mod service;
+#[cfg(feature = "ctl")]
+mod user;
 mod web_invites;
 mod within;
 
@@ -93,7 +99,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
     let missing_secret = match arguments.command {
         Command::Run(_) if begun.is_some() => MissingSecret::Make(secret::new_key()),
         Command::Run(_) => MissingSecret::Try(secret::new_key()),
-        Command::Ctl(_) => MissingSecret::Ignore,
+        Command::Ctl(_) | Command::User(_) => MissingSecret::Ignore,
         _ => MissingSecret::Leave,
     };
     let basis = Basis::of(&arguments.command, &arguments.settings);
@@ -128,6 +134,14 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
             "ctl: not in this small build; change a table's file and send SIGHUP, or take the full \
              build",
         ),
+        #[cfg(feature = "ctl")]
+        Command::User(options) => user::run(options, &config, basis),
+        #[cfg(not(feature = "ctl"))]
+        Command::User(_) => complain(
+            Exit::Unavailable,
+            "user: not in this small build; give users a --secret in the config and send SIGHUP, or \
+             take the full build",
+        ),
         #[cfg(feature = "check")]
         Command::Check(options) => check::run(options, &config, basis),
         #[cfg(not(feature = "check"))]
@@ -141,7 +155,7 @@ fn obey(arguments: Arguments) -> Result<Exit, ConfigError> {
         #[cfg(not(feature = "ping"))]
         Command::Ping(_) => complain(
             Exit::Unavailable,
-            "ping: not in this small build; ping links with the full one, from anywhere",
+            "ping: not in this build; ping links with the one for servers (`make build`), from anywhere",
         ),
     })
 }
@@ -174,9 +188,13 @@ fn tell(level: LogLevel, what: impl Display) {
     eprint!("{}", log::command_line(level, &what));
 }
 
-/// Writes to stdout, whose reader may have left, as `head` does.
 fn print(text: &str) -> Exit {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    print_bytes(text.as_bytes())
+}
+
+/// Writes to stdout, whose reader may have left, as `head` does.
+fn print_bytes(bytes: &[u8]) -> Exit {
+    match std::io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => complain(
             Exit::CannotCreate,
             format_args!("cannot write to stdout: {error}"),

@@ -1,10 +1,22 @@
-//! QR codes for a terminal.
+//! QR codes for a terminal, and as pictures.
+
+#[cfg(feature = "ctl")]
+mod pictures;
 
 use qrcodegen::{DataTooLong, QrCode, QrCodeEcc};
+
+#[cfg(feature = "ctl")]
+pub(super) use pictures::{png, svg};
+#[cfg(feature = "ctl")]
+pub(super) use qrcodegen::QrCode as Code;
 
 /// How many light modules (the squares of a code) a reader needs around it. Phones do
 /// with fewer.
 pub(super) const QUIET_ZONE: i32 = 4;
+
+pub(super) fn encode(text: &str) -> Result<QrCode, DataTooLong> {
+    QrCode::encode_text(text, QrCodeEcc::Low)
+}
 
 /// `text` as a QR code of half-block characters, two modules a character, with so
 /// many light ones around it.
@@ -13,7 +25,7 @@ pub(super) const QUIET_ZONE: i32 = 4;
 /// Without, light modules are the printed ones, as on a dark terminal; phones
 /// read it inverted too.
 pub(super) fn render(text: &str, colours: bool, quiet: i32) -> Result<String, DataTooLong> {
-    let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
+    let code = encode(text)?;
     let range = -quiet..code.size() + quiet;
     let mut out = String::new();
     for top in range.clone().step_by(2) {
@@ -43,7 +55,7 @@ pub(super) fn render(text: &str, colours: bool, quiet: i32) -> Result<String, Da
 pub(super) fn path(text: &str) -> Result<String, DataTooLong> {
     use std::fmt::Write;
 
-    let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
+    let code = encode(text)?;
     let mut path = format!("{} ", code.size() + 2 * QUIET_ZONE);
     for y in 0..code.size() {
         for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {

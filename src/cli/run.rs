@@ -25,6 +25,7 @@ mod status;
 mod telegram;
 mod test;
 mod usage;
+mod users;
 mod web;
 #[cfg(feature = "tls")]
 mod web_tls;

@@ -22,6 +22,17 @@ pub(super) fn new_key() -> Secret {
     Secret(key)
 }
 
+/// The least conspicuous that `config` lets in.
+#[cfg(feature = "ctl")]
+pub(super) fn usual_form(config: &Config) -> SecretForm {
+    let doors = &config.doors;
+    match doors.tls_domains.first() {
+        Some(domain) if doors.allow.tls => SecretForm::FakeTls(domain.clone()),
+        _ if doors.allow.dd => SecretForm::Padded,
+        _ => SecretForm::Classic,
+    }
+}
+
 /// Makes a secret.
 pub(super) fn run(options: &MakeSecret, config: Config) -> Exit {
     make(options, |secret| {

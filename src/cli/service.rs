@@ -32,7 +32,7 @@ impl Basis {
             Command::Run(_) => true,
             // In a build that has it not, it only says that.
             Command::Check(_) => !cfg!(feature = "check"),
-            Command::Ctl(_) => !cfg!(feature = "ctl"),
+            Command::Ctl(_) | Command::User(_) => !cfg!(feature = "ctl"),
             // It goes by no config.
             Command::Ping(_) => true,
             _ => false,
@@ -60,9 +60,9 @@ fn is_there(path: &Path) -> bool {
 /// If `error` is that this user may not read a file of the service: that, and who may.
 pub(super) fn forbidden(error: &ConfigError, command: &Command) -> Option<String> {
     let (path, error) = error.unread()?;
-    // `ctl` does nothing without more words.
+    // These do nothing without more words.
     let words = match command {
-        Command::Ctl(_) => " …",
+        Command::Ctl(_) | Command::User(_) => " …",
         _ => "",
     };
     (error.kind() == ErrorKind::PermissionDenied).then(|| {

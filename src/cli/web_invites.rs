@@ -1,5 +1,7 @@
 //! Invites to the WEB proxy, which carry a host's name and no port.
 
+use std::collections::HashSet;
+
 use super::ended::SecretEnd;
 use super::qr;
 use crate::config::{Config, InviteName, WebHost};
@@ -26,7 +28,9 @@ pub(super) fn all(config: &Config, server: Option<&InviteName>) -> Vec<NamedWebI
     let mut invites: Vec<NamedWebInvite> = Vec::new();
     let hosts = config.web.hosts.iter();
     for host in hosts.filter(|host| is_reached(host, config, server)) {
-        for named in &host.secrets {
+        // The second secret of a name is one that a user had before.
+        let mut seen = HashSet::new();
+        for named in host.secrets.iter().filter(|one| seen.insert(&*one.name)) {
             let invite = WebInvite {
                 host: host.name.clone(),
                 path: host.path.clone(),

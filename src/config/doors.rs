@@ -2,12 +2,15 @@ use std::net::SocketAddr;
 
 use super::error::{ConfigError, Problem};
 use super::guard::SniSalt;
+use super::old_secret::OldSecret;
 use super::routes::RouteChoice;
 use super::secret::SecretLimits;
+
 use super::values::Allow;
 use crate::wire::secret::{AdTag, Domain, SecretForm, SharedSecret};
 
-const OWN_SECRET: &str = "own";
+/// What the secret is called that the proxy has made itself; no user is.
+pub(super) const OWN_SECRET: &str = "own";
 
 /// Where clients come in, with what, and where they go from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(crate) struct DoorConfig {
     pub(crate) listeners: Vec<ListenerConfig>,
     /// Those that listeners without their own use.
     pub(crate) secrets: Vec<NamedSecret>,
-    /// Set where no secret was given: the only one is the proxy's own.
+    /// Set where none was given but users': the first one is the proxy's own.
     pub(crate) own_secret: Option<OwnSecret>,
     pub(crate) allow: Allow,
     /// Those of `--tls-domain` first, then those that secrets name.
@@ -82,8 +85,9 @@ impl DoorConfig {
 
     /// The secret that the proxy made itself, if that is what it runs with.
     pub(crate) fn made_secret(&self) -> Option<OwnedSecret> {
-        let only = self.secrets.first()?;
-        Some((only.secret.clone(), self.own_secret?))
+        let own = self.own_secret?;
+        let named = self.secrets.iter().find(|named| named.name == OWN_SECRET);
+        Some((named?.secret.clone(), own))
     }
 
     /// Some listener has a tag.
@@ -95,16 +99,36 @@ impl DoorConfig {
         self.listeners.iter().any(|l| l.secrets.is_empty())
     }
 
-    /// Lets the proxy's own secret open what has none.
+    /// Lets the proxy's own secret open what has none of its own.
     pub(super) fn add_own(&mut self, (secret, own): OwnedSecret) {
-        self.secrets.push(NamedSecret {
-            name: OWN_SECRET.to_owned(),
-            secret,
-            limits: SecretLimits::default(),
-        });
+        let before = self.secrets.clone();
+        let name = OWN_SECRET.to_owned();
+        let limits = SecretLimits::default();
+        self.secrets.insert(
+            0,
+            NamedSecret {
+                name,
+                secret,
+                limits,
+            },
+        );
         self.own_secret = Some(own);
-        for listener in self.listeners.iter_mut().filter(|l| l.secrets.is_empty()) {
+        for listener in self.listeners.iter_mut().filter(|l| l.secrets == before) {
             listener.secrets = self.secrets.clone();
+        }
+    }
+
+    /// Lets a secret that a user had before open what the new one does.
+    pub(super) fn add_old(&mut self, old: &OldSecret) {
+        if let SecretForm::FakeTls(domain) = &old.secret.form
+            && !self.tls_domains.is_empty()
+            && !self.tls_domains.contains(domain)
+        {
+            self.tls_domains.push(domain.clone());
+        }
+        add_old(&mut self.secrets, old);
+        for listener in &mut self.listeners {
+            add_old(&mut listener.secrets, old);
         }
     }
 
@@ -126,4 +150,14 @@ impl DoorConfig {
         }
         Ok(())
     }
+}
+
+/// Behind the others: of two secrets of a name the second one is old.
+pub(super) fn add_old(secrets: &mut Vec<NamedSecret>, old: &OldSecret) {
+    let user = secrets.iter().find(|named| named.name == old.name);
+    let named = user.map(|user| NamedSecret {
+        secret: old.secret.clone(),
+        ..user.clone()
+    });
+    secrets.extend(named);
 }

@@ -19,6 +19,12 @@ pub(crate) enum Origin {
     },
 }
 
+impl Origin {
+    pub(super) fn is_in(&self, file: &Path) -> bool {
+        matches!(self, Self::File { path, .. } if **path == *file)
+    }
+}
+
 /// Why there is no config: where, what, and the way out, in one line.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
@@ -205,6 +211,18 @@ pub(crate) enum Problem {
     KeptSecretDamaged {
         path: PathBuf,
     },
+    UsersUnreadable {
+        path: PathBuf,
+        error: io::Error,
+    },
+    UsersEmpty {
+        path: PathBuf,
+    },
+    UsersDamaged {
+        path: PathBuf,
+        line: usize,
+        cause: String,
+    },
 }
 
 impl ConfigError {
@@ -231,9 +249,16 @@ impl ConfigError {
         match &self.problem {
             Problem::Unreadable { path, error }
             | Problem::KeptSecretUnreadable { path, error }
+            | Problem::UsersUnreadable { path, error }
             | Problem::LinkKeyUnreadable { path, error } => Some((path, error)),
             _ => None,
         }
+    }
+
+    /// A file may not be read by this user.
+    pub(super) fn is_forbidden(&self) -> bool {
+        let unread = self.unread();
+        unread.is_some_and(|(_, error)| error.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 
@@ -425,6 +450,28 @@ impl fmt::Display for Problem {
                 f,
                 "{} is damaged: it does not hold 32 hex digits; write those of your link's secret \
                  (behind dd or ee) into it, or remove it to have a new secret, and a new link, made",
+                path.display()
+            ),
+            Self::UsersUnreadable { path, error } => write!(
+                f,
+                "cannot read the users in {}: {error}; {}",
+                path.display(),
+                match error.kind() {
+                    io::ErrorKind::PermissionDenied =>
+                        "be the user that runs the proxy, or `chown -R` the directory to it",
+                    _ => "put its copy, users.old, in its place, or remove it to do without them",
+                }
+            ),
+            Self::UsersEmpty { path } => write!(
+                f,
+                "{} is empty, as after a power cut; put its copy, users.old, in its place, or \
+                 remove it to do without users",
+                path.display()
+            ),
+            Self::UsersDamaged { path, line, cause } => write!(
+                f,
+                "{}:{line}: {cause}; correct the line, or put the copy of the file, users.old, in \
+                 its place",
                 path.display()
             ),
         }

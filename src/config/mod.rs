@@ -26,6 +26,7 @@
 //! | `files` | how files of others are read |
 //! | `data_dir`, `data_lock` | the directory of our own ones, and that it is one process's |
 //! | `kept_secret` | the secret that the proxy has made |
+//! | `users`, `old_secret` | users that were added while it ran, and what a user had before |
 //! | `appended_file` | a file that grows |
 
 mod appended_file;
@@ -50,6 +51,7 @@ mod listen_address;
 mod machine;
 mod memory;
 mod network;
+mod old_secret;
 mod policy;
 mod rooms;
 mod routes;
@@ -58,6 +60,7 @@ mod settings;
 mod source;
 mod successor;
 mod upstream;
+mod users;
 mod values;
 mod via;
 mod web;
@@ -99,13 +102,18 @@ pub(crate) use network::{Network, Reach, shown};
 pub(crate) use policy::{Key, PolicyError, Rule};
 pub(crate) use rooms::{AddressConfig, Config};
 pub(crate) use routes::{RouteChoice, RouteList, RouteName};
-#[cfg(test)]
+#[cfg(feature = "ctl")]
+pub(crate) use secret::LimitChange;
+#[cfg(any(feature = "ctl", test))]
 pub(crate) use secret::LimitError;
 pub(crate) use secret::SecretLimits;
 pub(crate) use settings::Setting;
 pub(crate) use source::{ConfigSource, MissingSecret};
 #[cfg(feature = "tls")]
 pub(crate) use upstream::NextProxy;
+pub(crate) use users::Users;
+#[cfg(feature = "ctl")]
+pub(crate) use users::{MAX_USERS, UserChange, UserRefusal, check_user_name};
 pub(crate) use values::{Allow, Role, Source};
 pub(crate) use via::Via;
 #[cfg(feature = "acme")]

@@ -12,6 +12,7 @@ use super::host::InviteName;
 use super::link::LinkConfig;
 use super::listen_address::ListenAddress;
 use super::settings::Given;
+use super::users::UserConfig;
 use super::values::Role;
 use super::web::WebConfig;
 
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) address: AddressConfig,
     pub(crate) descriptors: Descriptors,
     pub(crate) said: Said,
+    /// Those that were added while the proxy ran; they are among its secrets.
+    pub(crate) users: UserConfig,
     /// What flags were given.
     pub(crate) given: Given,
 }

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+#[cfg(feature = "ctl")]
+use super::values::bytes_text;
 use super::values::{BadValue, bad, bytes, check_name, parse_secret, repeated};
 use crate::wire::calendar::{DAY_SECONDS, day_text, parse_day};
 use crate::wire::secret::SharedSecret;
@@ -89,6 +91,74 @@ impl SecretLimits {
                 self.rate = Some(rate.ok_or_else(wrong)?);
             }
             _ => return Err(LimitError::Option(option.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+/// Limits to set, or to take off, as a person says them; each makes sense.
+#[cfg(feature = "ctl")]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitChange(Vec<(String, String)>);
+
+#[cfg(feature = "ctl")]
+impl LimitChange {
+    /// In the place of a value: no limit.
+    const NONE: &str = "none";
+
+    pub(crate) fn add(&mut self, option: &str, value: &str) -> Result<(), LimitError> {
+        Self::apply(option, value, &mut SecretLimits::default())?;
+        self.0.push((option.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each option with its value.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (&str, &str)> {
+        let words = self.0.iter();
+        words.map(|(option, value)| (option.as_str(), value.as_str()))
+    }
+
+    pub(super) fn apply_to(&self, limits: &mut SecretLimits) {
+        for (option, value) in self.words() {
+            let _ = Self::apply(option, value, limits);
+        }
+    }
+
+    fn apply(option: &str, value: &str, limits: &mut SecretLimits) -> Result<(), LimitError> {
+        match (option, value) {
+            ("max-connections", Self::NONE) => limits.max_connections = None,
+            ("max-ips", Self::NONE) => limits.max_ips = None,
+            ("expires", Self::NONE) => limits.expires = None,
+            ("quota", Self::NONE) => limits.quota = None,
+            ("rate", Self::NONE) => limits.rate = None,
+            _ => limits.set(option, value)?,
+        }
+        Ok(())
+    }
+}
+
+/// As they stand behind a secret, each with a comma before it.
+#[cfg(feature = "ctl")]
+impl fmt::Display for SecretLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(most) = self.max_connections {
+            write!(f, ",max-connections={most}")?;
+        }
+        if let Some(most) = self.max_ips {
+            write!(f, ",max-ips={most}")?;
+        }
+        if let Some(end) = self.expires {
+            write!(f, ",expires={}", day_text(end.saturating_sub(1)))?;
+        }
+        if let Some(quota) = self.quota {
+            write!(f, ",quota={}", bytes_text(quota))?;
+        }
+        if let Some(rate) = self.rate {
+            write!(f, ",rate={}", bytes_text(rate))?;
         }
         Ok(())
     }
@@ -206,6 +276,34 @@ mod tests {
         ] {
             assert!(limits(&[(option, wrong)]).is_err(), "{option}={wrong}");
         }
+    }
+
+    #[cfg(feature = "ctl")]
+    #[test]
+    fn limits_are_changed_and_written_as_they_are_read() {
+        let mut change = LimitChange::default();
+        for (option, value) in [
+            ("max-connections", "30"),
+            ("max-ips", "3"),
+            ("expires", "2027-01-31"),
+            ("quota", "1536M"),
+            ("rate", "1000"),
+        ] {
+            change.add(option, value).unwrap();
+        }
+        let mut limits = SecretLimits::default();
+        change.apply_to(&mut limits);
+        let text = ",max-connections=30,max-ips=3,expires=2027-01-31,quota=1536M,rate=1000";
+        assert_eq!(limits.to_string(), text);
+        let read: SecretFlag = format!("a=dd{KEY}{text}").parse().unwrap();
+        assert_eq!(read.limits, limits);
+        let mut off = LimitChange::default();
+        for option in ["max-connections", "max-ips", "expires", "quota", "rate"] {
+            off.add(option, "none").unwrap();
+        }
+        off.apply_to(&mut limits);
+        assert_eq!(limits, SecretLimits::default());
+        assert!(off.add("speed", "none").is_err() && off.add("quota", "").is_err());
     }
 
     #[test]

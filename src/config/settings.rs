@@ -31,6 +31,10 @@ impl Given {
         Self(settings.into())
     }
 
+    pub(super) fn all(&self) -> &[Setting] {
+        &self.0
+    }
+
     /// The values of this flag, in the order given.
     pub(super) fn of_flag(&self, flag: &str) -> impl Iterator<Item = &Setting> {
         self.0.iter().filter(move |setting| setting.flag == flag)

@@ -260,6 +260,19 @@ pub(super) fn bytes(text: &str) -> Result<u64, NoSize> {
     number.checked_mul(1 << shift).ok_or(NoSize::TooLarge)
 }
 
+/// As [`bytes`] reads it, in the largest unit of which it is a whole number.
+#[cfg(feature = "ctl")]
+pub(super) fn bytes_text(number: u64) -> String {
+    let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
+    let mut fitting = units
+        .into_iter()
+        .filter(|(shift, _)| number != 0 && number.trailing_zeros() >= *shift);
+    match fitting.next() {
+        Some((shift, unit)) => format!("{}{unit}", number >> shift),
+        None => number.to_string(),
+    }
+}
+
 /// `--buffers SIZE`, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size(pub(crate) usize);

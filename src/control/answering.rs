@@ -28,6 +28,9 @@ impl Control {
             Request::Enter { table, entry } => self.enter(&table, &entry)?,
             Request::Remove { table, entry } => self.remove(&table, &entry)?,
             Request::Save(name) => self.save(&name).await?,
+            Request::Users => Answer::List(self.users().await?),
+            Request::User(name) => self.user(&name, form).await?,
+            Request::ChangeUser(wish) => self.change_user(wish, form).await?,
         })
     }
 }

@@ -3,7 +3,7 @@
 //! `cli/run/control.rs`.
 //!
 //! What is shown comes of the rooms below, as plain values; what is counted is counted
-//! there anyway. No secret is in any answer, only names. An answer that may be long is
+//! there anyway. No secret is in any answer but those about one user, only names. An answer that may be long is
 //! gathered and written in steps, between which others have their turn.
 //!
 //! | File | What |
@@ -20,6 +20,7 @@
 //! | `secrets.rs`, `clients.rs`, `dcs.rs`, `links.rs`, `routes.rs`, `tables.rs` | one request each, or those of one thing |
 //! | `figures.rs` | `figures`: the status without names, for who shows no token |
 //! | `history.rs` | the last hour, sampled |
+//! | `user_wish.rs`, `users.rs` | what is wished of users, and what comes of it |
 //! | `today.rs` | what was counted at midnight |
 //! | `last_reload.rs` | what the last reload changed |
 
@@ -40,6 +41,8 @@ mod secrets;
 mod status;
 mod tables;
 mod today;
+mod user_wish;
+mod users;
 mod which;
 mod words;
 
@@ -61,6 +64,8 @@ pub(crate) use reply::Reply;
 pub(crate) use request::Request;
 pub(crate) use tables::SAVE_LIMIT;
 use today::Today;
+pub(crate) use user_wish::{UserWish, span};
+pub(crate) use users::{Links, UserDesk, Wished};
 pub(crate) use which::{MAX_CLIENTS, Which};
 
 /// Answers whoever may ask.
@@ -85,6 +90,8 @@ pub(crate) struct Parts {
     pub(crate) telegram: Option<Rc<Telegram>>,
     /// Of a front or a back.
     pub(crate) link: Option<LinkEnd>,
+    /// Not on a back.
+    pub(crate) users: Option<Rc<dyn UserDesk>>,
     pub(crate) last_reload: Rc<LastReload>,
     /// The config that is in force.
     pub(crate) config: Box<dyn Fn() -> Rc<Config>>,

@@ -36,6 +36,17 @@ pub(crate) enum Problem {
     /// In the words of the table.
     BadEntry(String),
     NotSaved(String),
+    /// A name or a limit that is none.
+    BadUser(String),
+    NoUser(String),
+    /// Something else is in the way.
+    UserConflict(String),
+    /// So many wait for their turn.
+    ManyChanges,
+    /// The disk may still take it.
+    ChangeTakesLong {
+        seconds: u64,
+    },
     /// The disk may still take it.
     SaveTakesLong {
         table: String,
@@ -50,15 +61,17 @@ impl Problem {
             | Self::BadTarget
             | Self::UnknownParameter(_)
             | Self::BadParameter { .. }
-            | Self::BadEntry(_) => 400,
-            Self::NoSuchCall | Self::NoTable(_) | Self::NoSecret(_) => 404,
+            | Self::BadEntry(_)
+            | Self::BadUser(_) => 400,
+            Self::NoSuchCall | Self::NoTable(_) | Self::NoSecret(_) | Self::NoUser(_) => 404,
             Self::NeedsToken | Self::WrongToken => 401,
             Self::TokenInClear | Self::NoToken | Self::OtherHost => 403,
             Self::ManyGuesses => 429,
             Self::NotAllowed(_) => 405,
-            Self::OtherRole(_) => 409,
+            Self::OtherRole(_) | Self::UserConflict(_) => 409,
             Self::NotSaved(_) => 500,
-            Self::SaveTakesLong { .. } => 504,
+            Self::ManyChanges => 503,
+            Self::SaveTakesLong { .. } | Self::ChangeTakesLong { .. } => 504,
         }
     }
 
@@ -126,7 +139,19 @@ impl fmt::Display for Problem {
                     "there is no secret {name}; `ctl secrets` has their names"
                 )
             }
-            Self::BadEntry(why) | Self::NotSaved(why) => f.write_str(why),
+            Self::BadEntry(why)
+            | Self::NotSaved(why)
+            | Self::BadUser(why)
+            | Self::NoUser(why)
+            | Self::UserConflict(why) => f.write_str(why),
+            Self::ManyChanges => f.write_str(
+                "many changes of users wait for the disk already: is it busy or gone? Try again",
+            ),
+            Self::ChangeTakesLong { seconds } => write!(
+                f,
+                "users are not written after {seconds}s, but may still be, and are changed then: is \
+                 the disk busy or gone?"
+            ),
             Self::SaveTakesLong { table, seconds } => write!(
                 f,
                 "table {table} is not written after {seconds}s, but may still be: is its disk busy \

@@ -2,6 +2,7 @@
 //! a line in [`Request::options`] and one in [`Request::call`].
 
 use super::problem::Problem;
+use super::user_wish::{UserWish, limits_of, span_of};
 use super::which::Which;
 use crate::wire::http::{Target, escaped};
 
@@ -17,9 +18,19 @@ pub(crate) enum Request {
     Routes,
     Tables,
     Table(String),
-    Enter { table: String, entry: String },
-    Remove { table: String, entry: String },
+    Enter {
+        table: String,
+        entry: String,
+    },
+    Remove {
+        table: String,
+        entry: String,
+    },
     Save(String),
+    Users,
+    /// What a person needs to use a secret: links.
+    User(String),
+    ChangeUser(UserWish),
 }
 
 /// What a path takes: methods, and what each of them asks for.
@@ -75,8 +86,38 @@ impl Request {
                 };
                 vec![("PUT", enter), ("DELETE", Self::Remove { table, entry })]
             }
+            ["users"] => vec![("GET", Self::Users)],
+            ["users", name] => Self::of_user(name, query)?,
+            ["users", name, "rotate"] => {
+                let (name, keep) = (owned(name), span_of(query)?);
+                let rotate = UserWish::Rotate { name, keep };
+                vec![("POST", Self::ChangeUser(rotate))]
+            }
             _ => return Err(Problem::NoSuchCall),
         })
+    }
+
+    fn of_user(name: &str, query: &mut Vec<(String, String)>) -> Result<Options, Problem> {
+        let limits = limits_of(query)?;
+        let is_limited = !limits.is_empty();
+        let add = UserWish::Add {
+            name: name.to_owned(),
+            limits: limits.clone(),
+        };
+        let limit = UserWish::Limit {
+            name: name.to_owned(),
+            limits,
+        };
+        let mut options = vec![
+            ("POST", Self::ChangeUser(add)),
+            ("PATCH", Self::ChangeUser(limit)),
+        ];
+        if !is_limited {
+            let name = name.to_owned();
+            options.push(("GET", Self::User(name.clone())));
+            options.push(("DELETE", Self::ChangeUser(UserWish::Remove { name })));
+        }
+        Ok(options)
     }
 
     /// Its method and target.
@@ -95,6 +136,9 @@ impl Request {
             Self::Tables => ("GET", "/v1/tables".to_owned()),
             Self::Table(name) => ("GET", table(name, "")),
             Self::Save(name) => ("POST", table(name, "/save")),
+            Self::Users => ("GET", "/v1/users".to_owned()),
+            Self::User(name) => ("GET", format!("/v1/users/{}", escaped(name))),
+            Self::ChangeUser(wish) => wish.call(),
             Self::Enter {
                 table: name,
                 entry: new,
@@ -110,6 +154,7 @@ impl Request {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LimitChange;
 
     fn parse(method: &str, target: &str) -> Result<Request, Problem> {
         Request::parse(method.as_bytes(), target.as_bytes())
@@ -125,6 +170,9 @@ mod tests {
             is_full: true,
         };
         let owned = || odd.to_owned();
+        let mut limits = LimitChange::default();
+        limits.add("quota", "50G").unwrap();
+        limits.add("rate", "none").unwrap();
         for request in [
             Request::Status,
             Request::Figures,
@@ -146,6 +194,25 @@ mod tests {
                 table: owned(),
                 entry: owned(),
             },
+            Request::Users,
+            Request::User(owned()),
+            Request::ChangeUser(UserWish::Add {
+                name: owned(),
+                limits: limits.clone(),
+            }),
+            Request::ChangeUser(UserWish::Limit {
+                name: owned(),
+                limits,
+            }),
+            Request::ChangeUser(UserWish::Rotate {
+                name: owned(),
+                keep: Some(7 * 86_400),
+            }),
+            Request::ChangeUser(UserWish::Rotate {
+                name: owned(),
+                keep: None,
+            }),
+            Request::ChangeUser(UserWish::Remove { name: owned() }),
         ] {
             let (method, target) = request.call();
             assert!(!target.contains([' ', '"']), "{target}");
@@ -166,6 +233,15 @@ mod tests {
             parse("GET", "/v1/tables/a/entries/b"),
             allowed("PUT, DELETE")
         );
+        assert_eq!(parse("GET", "/v1/users/a?quota=1G"), allowed("POST, PATCH"));
+        assert_eq!(
+            parse("PATCH", "/v1/users/a?speed=1"),
+            Err(Problem::UnknownParameter("speed".to_owned()))
+        );
+        for bad in ["/v1/users/a?quota=x", "/v1/users/a/rotate?keep=7"] {
+            let problem = parse("POST", bad).unwrap_err();
+            assert_eq!(problem.status(), 400, "{bad}");
+        }
         assert_eq!(
             parse("GET", "/v1/status?verbose=1"),
             Err(Problem::UnknownParameter("verbose".to_owned()))

@@ -20,7 +20,7 @@ const ADDRESSES: usize = 9;
 const BYTES: usize = 7;
 const SEEN: usize = 10;
 
-struct SecretRow {
+pub(super) struct SecretRow {
     shown: ShownSecret,
     /// That its clients come from now.
     addresses: u64,
@@ -28,6 +28,14 @@ struct SecretRow {
 
 impl Control {
     pub(super) async fn secrets(&self) -> List {
+        let rows = self.secret_rows().await;
+        let mut list = List::new("secrets", header_of_secrets("SECRET"), rows);
+        list.if_none = "there is no secret\n";
+        list
+    }
+
+    /// In the order of their names.
+    pub(super) async fn secret_rows(&self) -> Vec<SecretRow> {
         let addresses = self.addresses().await;
         let now = self.parts.reactor.clock().unix();
         let shown = self.parts.gate.secrets(now).into_iter();
@@ -39,20 +47,7 @@ impl Control {
                 shown,
             }
         });
-        let mut list = List::new(
-            "secrets",
-            header(&[
-                ("SECRET", NAME),
-                ("CLIENTS", CLIENTS),
-                ("ADDRESSES", ADDRESSES),
-                ("BYTES", BYTES),
-                ("SEEN", SEEN),
-                ("LIMITS", 0),
-            ]),
-            rows,
-        );
-        list.if_none = "there is no secret\n";
-        list
+        rows.collect()
     }
 
     /// How many addresses each secret's clients come from, as `max-ips` counts them; who
@@ -93,6 +88,17 @@ impl Control {
     }
 }
 
+pub(super) fn header_of_secrets(name: &'static str) -> String {
+    header(&[
+        (name, NAME),
+        ("CLIENTS", CLIENTS),
+        ("ADDRESSES", ADDRESSES),
+        ("BYTES", BYTES),
+        ("SEEN", SEEN),
+        ("LIMITS", 0),
+    ])
+}
+
 /// Why it lets nobody in.
 fn state(shown: &ShownSecret) -> &'static str {
     match shown.end {
@@ -103,8 +109,12 @@ fn state(shown: &ShownSecret) -> &'static str {
     }
 }
 
-impl Row for SecretRow {
-    fn json(&self) -> Json {
+impl SecretRow {
+    pub(super) fn name(&self) -> &str {
+        &self.shown.name
+    }
+
+    pub(super) fn members(&self) -> Vec<(&'static str, Json)> {
         let Self { shown, addresses } = self;
         let limits = &shown.limits;
         let limits = Json::Object(vec![
@@ -117,7 +127,7 @@ impl Row for SecretRow {
             ("quota", Json::from(limits.quota)),
             ("rate", Json::from(limits.rate)),
         ]);
-        Json::Object(vec![
+        vec![
             ("name", Json::from(shown.name.as_str())),
             ("state", Json::from(state(shown))),
             ("clients", Json::from(u64::from(shown.clients))),
@@ -125,7 +135,13 @@ impl Row for SecretRow {
             ("bytes", Json::from(shown.bytes)),
             ("seen_seconds_ago", Json::from(shown.seen)),
             ("limits", limits),
-        ])
+        ]
+    }
+}
+
+impl Row for SecretRow {
+    fn json(&self) -> Json {
+        Json::Object(self.members())
     }
 
     fn write_lines(&self, out: &mut String) {

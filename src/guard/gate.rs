@@ -100,12 +100,21 @@ impl Gate {
             (Some(flood), Some(limits)) => flood.set_limits(limits),
             (_, limits) => *flood = limits.map(Flood::new),
         }
+        self.take_secrets(renamed, secrets);
+        old
+    }
+
+    /// Takes over secrets with their limits, where some may be `renamed`, from and to.
+    pub(crate) fn take_secrets<'a>(
+        &self,
+        renamed: &[(String, String)],
+        secrets: impl IntoIterator<Item = (&'a str, SecretLimits)>,
+    ) {
         let ledger = &mut *self.ledger.borrow_mut();
         for (from, to) in renamed {
             ledger.rename(from, to);
         }
         ledger.set_limits(secrets);
-        old
     }
 
     /// What of these policies keeps everybody out, a line each.

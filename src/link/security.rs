@@ -163,7 +163,7 @@ impl Security {
     }
 
     /// For how many days this side's certificate is good, if it has one.
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "tls", feature = "check"))]
     pub(crate) fn days_left(&self) -> Option<i64> {
         self.tls.as_ref().map(TlsSetup::days_left)
     }

@@ -10,6 +10,7 @@
 //! | `comfort.rs` | socket options that may fail |
 //! | `counting.rs` | counts something for as long as it is there |
 //! | `executor.rs` | the tasks, in two ranks |
+//! | `fair_turnstile.rs` | long work on other threads, in fair turn |
 //! | `listener.rs` | sockets that listen |
 //! | `live.rs` | settings that a reload replaces |
 //! | `local.rs` | whether an address is this machine's |
@@ -42,6 +43,8 @@ mod claims;
 mod comfort;
 mod counting;
 mod executor;
+#[cfg(feature = "tls")]
+mod fair_turnstile;
 mod listener;
 mod live;
 mod local;
@@ -75,6 +78,8 @@ pub(crate) use buffer_pool::BufferPool;
 pub(crate) use bulk::Bulk;
 pub(crate) use counting::Counting;
 pub(crate) use executor::{Executor, READS_PER_TURN};
+#[cfg(feature = "tls")]
+pub(crate) use fair_turnstile::FairTurnstile;
 pub(crate) use listener::{Listener, Opened};
 pub(crate) use live::Live;
 pub(crate) use local::is_local_address;

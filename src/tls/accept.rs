@@ -1,6 +1,7 @@
 //! A handshake as a server, with whoever has said something already.
 
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use rustls::ServerConfig;
 use super::error::Error;
 use super::stream::{Judge, TlsContext, TlsStream};
 use super::{Batch, Peer};
-use crate::net::{BufferPool, Rope, Scratch, Socket};
+use crate::net::{BufferPool, FairTurnstile, Rope, Scratch, Socket};
 
 /// What connections of a server for everybody are made with.
 #[derive(Clone)]
@@ -47,6 +48,66 @@ pub(crate) async fn accept(
     Ok(tls)
 }
 
+/// The same with a key that takes long: up to our answer the handshake goes on on other
+/// threads, each step when it is the turn of `whose`.
+pub(crate) async fn accept_away(
+    context: &AcceptContext,
+    config: &Arc<ServerConfig>,
+    socket: &Socket,
+    received: &[u8],
+    turn: (&FairTurnstile, u64),
+) -> Result<TlsStream, Error> {
+    let mut tls = TlsStream::accept(context.tls.clone(), config)?;
+    let mut received = received.to_vec();
+    loop {
+        if !received.is_empty() {
+            tls.hear_away(socket, received, turn).await?;
+        }
+        if tls.has_answered() {
+            break;
+        }
+        poll_fn(|cx| poll_flushed(cx, socket, &mut tls)).await?;
+        received = poll_fn(|cx| poll_some(cx, context, socket)).await?;
+    }
+    poll_fn(|cx| poll_shaken(cx, context, socket, &mut tls)).await?;
+    Ok(tls)
+}
+
+fn poll_flushed(
+    cx: &mut Context<'_>,
+    socket: &Socket,
+    tls: &mut TlsStream,
+) -> Poll<Result<(), Error>> {
+    while !tls.is_flushed() {
+        ready!(socket.poll_writable(cx));
+        tls.flush(socket, &mut Rope::default())?;
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// What one read gives.
+fn poll_some(
+    cx: &mut Context<'_>,
+    context: &AcceptContext,
+    socket: &Socket,
+) -> Poll<Result<Vec<u8>, Error>> {
+    let read = context.scratch.with(|buffer| {
+        let length = ready!(socket.poll_read(cx, buffer))?;
+        Poll::Ready(io::Result::Ok(
+            buffer.get(..length).unwrap_or_default().to_vec(),
+        ))
+    });
+    match read {
+        Some(Poll::Ready(Ok(read))) if read.is_empty() => Poll::Ready(Err(Error::Closed)),
+        Some(Poll::Ready(read)) => Poll::Ready(read.map_err(Error::Broken)),
+        Some(Poll::Pending) => Poll::Pending,
+        None => {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+}
+
 fn poll_shaken(
     cx: &mut Context<'_>,
     context: &AcceptContext,
@@ -54,10 +115,7 @@ fn poll_shaken(
     tls: &mut TlsStream,
 ) -> Poll<Result<(), Error>> {
     loop {
-        while !tls.is_flushed() {
-            ready!(socket.poll_writable(cx));
-            tls.flush(socket, &mut Rope::default())?;
-        }
+        ready!(poll_flushed(cx, socket, tls))?;
         if !tls.is_handshaking() {
             return Poll::Ready(Ok(()));
         }
@@ -87,3 +145,6 @@ impl Judge for Anybody {
         error.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ mod writer;
 pub(crate) mod x509;
 
 pub(crate) use crate::wire::tls::MAX_RECORD;
-pub(crate) use accept::{AcceptContext, accept};
+pub(crate) use accept::{AcceptContext, accept, accept_away};
 pub(crate) use by_name::ByName;
 pub(crate) use error::Error;
 pub(crate) use flight::{answer_time, profile};

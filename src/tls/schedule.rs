@@ -5,7 +5,7 @@ use rustls::{ConnectionTrafficSecrets, Error, ExtractedSecrets};
 
 use super::error::as_rustls;
 use super::side::Side;
-use super::told::{self, Secrets};
+use super::told::Secrets;
 use crate::wire::tls::{Cipher, Key, KeySchedule, TlsError, TrafficSecret};
 
 /// What is left of a connection of rustls after the handshake: it makes the keys that
@@ -47,9 +47,14 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn new(secrets: ExtractedSecrets, schedule: Schedule) -> Result<Self, Error> {
+    /// `told`: what the listener heard of its handshake.
+    pub(super) fn new(
+        secrets: ExtractedSecrets,
+        schedule: Schedule,
+        told: &Secrets,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            schedule: know(schedule, &secrets, &told::take()),
+            schedule: know(schedule, &secrets, told),
             to_peer: key(secrets.tx).map_err(as_rustls)?,
             from_peer: key(secrets.rx).map_err(as_rustls)?,
         })

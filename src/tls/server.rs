@@ -91,4 +91,4 @@ fn server_provider() -> CryptoProvider {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -5,7 +5,9 @@ use rustls::{Error, InvalidMessage, ProtocolVersion};
 use super::schedule::{Agreed, Keys, Schedule};
 use super::server::say_as_others;
 use super::side::{Side, Step};
+use super::told::{self, Secrets};
 use super::x509::{self, Fingerprints};
+use crate::wire::site_flight;
 
 /// Bytes that are kept of a handshake until a message is whole. Certificates of `certs`
 /// take a thirtieth of that.
@@ -28,6 +30,10 @@ pub(crate) struct Shaking {
     outgoing: Vec<u8>,
     /// Data that came along with the end of the handshake.
     early: Vec<u8>,
+    /// What its keys are made of, once that is known: a server's with its answer.
+    told: Secrets,
+    /// A server has said who it is, or that it goes.
+    has_answered: bool,
     /// The other side has said goodbye.
     is_at_end: bool,
 }
@@ -62,6 +68,8 @@ impl Shaking {
             incoming: Vec::new(),
             outgoing: Vec::new(),
             early: Vec::new(),
+            told: Secrets::default(),
+            has_answered: false,
             is_at_end: false,
         }
     }
@@ -73,6 +81,12 @@ impl Shaking {
 
     pub(crate) fn is_flushed(&self) -> bool {
         self.outgoing.is_empty()
+    }
+
+    /// A server has said who it is, which is the last that takes long; the other side's
+    /// hello may have to come twice before.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
     /// Goes on with what came. After an error there may be an alert to send.
@@ -119,6 +133,11 @@ impl Shaking {
             None => (0, Err(Error::HandshakeNotComplete)),
         };
         incoming.drain(..used.min(incoming.len()));
+        // Another handshake of this thread may be the next to go on.
+        if let Some(told) = told::take() {
+            self.told = told;
+        }
+        self.has_answered |= !self.outgoing.is_empty() && !site_flight::is_retry(&self.outgoing);
         step
     }
 
@@ -139,11 +158,19 @@ impl Shaking {
             }
             Some(Side::Client(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::Keys(Box::new(Keys::new(secrets, Schedule::Client(rest))?))
+                Agreed::Keys(Box::new(Keys::new(
+                    secrets,
+                    Schedule::Client(rest),
+                    &self.told,
+                )?))
             }
             Some(Side::Server(side)) => {
                 let (secrets, rest) = side.dangerous_into_kernel_connection()?;
-                Agreed::Keys(Box::new(Keys::new(secrets, Schedule::Server(rest))?))
+                Agreed::Keys(Box::new(Keys::new(
+                    secrets,
+                    Schedule::Server(rest),
+                    &self.told,
+                )?))
             }
             None => return Err(Error::HandshakeNotComplete),
         };

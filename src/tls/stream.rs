@@ -16,7 +16,7 @@ use super::shaking::{Done, Peer, Progress, Shaking};
 use super::side::Side;
 use super::writer::{Batch, Writer};
 use super::x509::Fingerprints;
-use crate::net::{BufferPool, Rope, Socket};
+use crate::net::{BufferPool, FairTurnstile, Rope, Socket};
 use crate::wire::tls::{MAX_RECORD, Partial};
 
 /// What the user of a connection knows of the other side and rustls does not.
@@ -78,6 +78,33 @@ impl TlsStream {
     pub(super) fn hear(&mut self, socket: &Socket, received: &[u8]) -> Result<(), Error> {
         self.early = self.shake(socket, received)?;
         Ok(())
+    }
+
+    /// The same on another thread, when it is the turn of `whose`.
+    pub(super) async fn hear_away(
+        &mut self,
+        socket: &Socket,
+        received: Vec<u8>,
+        (turnstile, whose): (&FairTurnstile, u64),
+    ) -> Result<(), Error> {
+        let State::Shaking(mut shaking) = mem::replace(&mut self.state, State::Over) else {
+            return Err(Error::Closed);
+        };
+        let work = move || {
+            let progress = shaking.advance(&received);
+            (shaking, progress)
+        };
+        let (shaking, progress) = turnstile.run(whose, work).await;
+        self.early = self.shaken(socket, shaking, progress)?;
+        Ok(())
+    }
+
+    /// As a server it has given its answer, if it is not over.
+    pub(super) fn has_answered(&self) -> bool {
+        match &self.state {
+            State::Shaking(shaking) => shaking.has_answered(),
+            State::Open(..) | State::Over => true,
+        }
     }
 
     /// Reads once, with the handshake; data that comes along with its end is left for the
@@ -203,7 +230,18 @@ impl TlsStream {
         let State::Shaking(mut shaking) = mem::replace(&mut self.state, State::Over) else {
             return Err(Error::Closed);
         };
-        match shaking.advance(received) {
+        let progress = shaking.advance(received);
+        self.shaken(socket, shaking, progress)
+    }
+
+    /// What came of a step of the handshake.
+    fn shaken(
+        &mut self,
+        socket: &Socket,
+        mut shaking: Box<Shaking>,
+        progress: Result<Progress, rustls::Error>,
+    ) -> Result<Vec<u8>, Error> {
+        match progress {
             Ok(Progress::Waits) => {
                 self.state = State::Shaking(shaking);
                 Ok(Vec::new())

@@ -41,7 +41,7 @@ impl KeyLog for Listener {
 const TO_SERVER: &str = "CLIENT_TRAFFIC_SECRET_0";
 const TO_CLIENT: &str = "SERVER_TRAFFIC_SECRET_0";
 
-/// Those of the handshake of this thread that has come to its end last, once.
-pub(super) fn take() -> Secrets {
-    TOLD.take()
+/// Those of the handshake that this thread has gone on with last, once.
+pub(super) fn take() -> Option<Secrets> {
+    Some(TOLD.take()).filter(|told| !told.to_server.is_empty())
 }

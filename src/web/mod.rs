@@ -12,6 +12,7 @@
 //! | `decide` | what a request asks for; pure |
 //! | `hosts` | the hosts, and who may come in there |
 //! | `cover/` | the site that everybody else sees |
+//! | `circle` | whether that leads back to ourselves |
 //! | `page`, `page/` | the bridge page |
 //! | `api` | the calls of apps and pages |
 //! | `sessions` | all web sessions |
@@ -30,6 +31,7 @@ pub(crate) mod acme;
 mod api;
 mod beginnings;
 mod carrier;
+mod circle;
 mod connections;
 mod cover;
 mod decide;
@@ -63,6 +65,7 @@ use crate::http::HttpContext;
 use crate::metrics::{Metrics, WebEnd};
 use crate::net::{BufferPool, Executor, Live, Reactor, Scratch, fill_random};
 use crate::wire::web::{HostName, Mint};
+use circle::Circle;
 use connections::Connections;
 use cover::Cover;
 #[cfg(feature = "tls")]
@@ -104,6 +107,7 @@ pub(crate) struct WebContext {
     streams: Places,
     connections: Rc<Connections>,
     in_front: InFrontTroubles,
+    circle: Circle,
     /// Sessions and streams that are still to come are refused: the proxy is stopping.
     is_closed: Cell<bool>,
 }
@@ -143,6 +147,7 @@ impl WebContext {
             streams: Places::new(limits::streams(most)),
             connections: Connections::new(parts.connections),
             in_front: InFrontTroubles::default(),
+            circle: Circle::default(),
             executor: executor.clone(),
             reactor,
             buffers: parts.buffers,
@@ -168,6 +173,12 @@ impl WebContext {
     /// What strangers see from here on, at each host and at other names.
     pub(crate) fn set_covers(&self, covers: Vec<(Option<HostName>, Rc<Cover>)>) {
         self.covers.replace(covers);
+        self.circle.begin_anew();
+    }
+
+    /// The places at sites are all taken, and it may be for a circle.
+    pub(crate) fn suspect_circle(&self) {
+        self.circle.ask_again();
     }
 
     /// Serves a connection of HTTP to its end, of which `received` has been read.

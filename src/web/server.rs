@@ -327,6 +327,10 @@ impl Serving {
     /// Lets the site answer.
     async fn show_cover(&mut self, head: &RequestHead, peer: Peer) -> Called {
         self.origin.become_guest();
+        let from = self.origin.peer().client.ip();
+        if self.context.circle.closes(head, from) {
+            return self.exchange.answer(head, 404, NO_SITE, &[]).await.into();
+        }
         let host = head.fields().only("host").unwrap_or_default();
         match self.visit_of(host, peer) {
             Some((visit, exchange)) => Called::Answered(visit.answer(exchange, head).await),

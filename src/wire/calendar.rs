@@ -54,6 +54,20 @@ pub fn time_text(seconds: u64) -> String {
     format!("{day}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Seconds since 1970 of a time as [`time_text`] writes it.
+pub fn parse_time(text: &str) -> Option<u64> {
+    let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut seconds = 0;
+    let mut parts = time.splitn(3, ':');
+    for most in [23, 59, 59] {
+        let part = parts.next()?;
+        let is_number = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        let number: u64 = part.parse().ok().filter(|_| is_number)?;
+        seconds = seconds * 60 + Some(number).filter(|number| *number <= most)?;
+    }
+    Some(parse_day(day)? + seconds)
+}
+
 /// The first second of a day `YYYY-MM-DD`, since 1970.
 pub fn parse_day(text: &str) -> Option<u64> {
     let mut parts = text.splitn(3, '-');

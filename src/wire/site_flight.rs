@@ -22,6 +22,11 @@ const RETRY_RANDOM: [u8; 32] = [
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
+/// What a server says begins by asking for another hello.
+pub fn is_retry(said: &[u8]) -> bool {
+    said.first() == Some(&HANDSHAKE) && said.get(11..43) == Some(&RETRY_RANDOM)
+}
+
 /// Why an answer cannot be a model for ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlightError {
@@ -223,6 +228,9 @@ mod tests {
         assert_eq!(read(&[]), Err(FlightError::Unfinished));
         assert_eq!(changed(0, b"HTTP/1"), FlightError::NotTls);
         assert_eq!(changed(11, &RETRY_RANDOM), FlightError::OtherGroup);
+        let mut retry = whole.clone();
+        retry[11..43].copy_from_slice(&RETRY_RANDOM);
+        assert!(is_retry(&retry) && !is_retry(&whole) && !is_retry(&retry[..42]));
         assert_eq!(changed(76, &[0xc0, 0x2f]), FlightError::OldVersion);
         let alert = [0x15, 3, 3, 0, 2, 2, 40];
         assert_eq!(read(&alert), Err(FlightError::Alert(40)));

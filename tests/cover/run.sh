@@ -18,7 +18,7 @@ command -v nginx >/dev/null || { echo 'tests/cover: nginx is not installed' >&2;
 binary=${SMOL_MTPROXY_BIN:-}
 case ${1:-} in '') ;; *) binary=$1; shift ;; esac
 if [ -z "$binary" ]; then
-    sh "$here/../../cross/rust.sh" cargo build --quiet --locked --package smol-mtproxy --features acme
+    sh "$here/../../cross/rust.sh" cargo build --quiet --locked --package smol-mtproxy --features server
     binary=$here/../../${CARGO_TARGET_DIR:-target}/debug/smol-mtproxy
 fi
 exec python3 "$here/check.py" "$binary" "$@"

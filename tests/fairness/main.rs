@@ -22,8 +22,9 @@ fn judge(row: &str, layout: Layout, is_full: bool, limits: &Limits) {
     if is_emulated() {
         return eprintln!("SKIPPED: an emulator's times say nothing");
     }
-    if cfg!(not(feature = "tls")) && row.starts_with("a_route_") {
-        return eprintln!("SKIPPED: this build has one route");
+    let is_without = |kind| cfg!(not(feature = "tls")) && row.starts_with(kind);
+    if is_without("a_route_") || is_without("web_by_tls_") {
+        return eprintln!("SKIPPED: this build has no TLS");
     }
     let found = MATRIX.iter().find(|one| one.name == row);
     let trial = found.expect("it is in the matrix").trial;

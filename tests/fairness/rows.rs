@@ -165,6 +165,14 @@ rows! {
         web_answers_not_taken: keyed [both], SOON, A_SECOND;
         web_streams_that_say_nothing: both [keyed], SOON, A_SECOND;
     }
+    surfing_by_tls {
+        web_by_tls_bridges_guessed: [both], SOON, A_SECOND;
+        web_by_tls_hellos_alone: both [keyed], SOON, A_SECOND;
+        web_by_tls_heads_left_in_their_middle: [both], SOON.figures(HEADS), A_SECOND.figures(HEADS);
+        web_by_tls_bodies_a_byte_at_a_time: both [], SOON, A_SECOND;
+        web_by_tls_answers_not_taken: keyed [both], SOON, A_SECOND;
+        web_by_tls_streams_that_say_nothing: both [keyed], SOON, A_SECOND;
+    }
 
     spending {
         a_quota_used_up_by_downloads: both [keyed], PAST_THE_QUOTA, PAST_THE_QUOTA;

@@ -108,6 +108,10 @@ impl Part for ClientPart {
         report.warnings.extend(dead_links(change));
     }
 
+    fn take_secrets(&self, change: &Change, report: &mut Report<'_>) {
+        self.reconfigure(change, report);
+    }
+
     fn stop(&self, phase: Phase) -> Option<Doing<'_>> {
         if phase != Phase::Drain {
             return None;

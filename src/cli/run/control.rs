@@ -18,8 +18,9 @@ use super::conversation::{Answerer, Asked, Conversations, Page};
 use super::core::Core;
 use super::part::{Doing, Part, Phase};
 use super::rooms::Rooms;
+use super::users::Desk;
 use crate::config::make_private_dir;
-use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT};
+use crate::control::{Control, Form, Parts, Problem, Reply, Request, SAVE_LIMIT, UserDesk};
 use crate::net::{Listener, Reactor, unblock};
 
 /// For a disk to take the socket's file away.
@@ -104,8 +105,9 @@ impl From<Reply> for Page {
 }
 
 /// What answers, for every door.
-pub(super) fn control(core: &Rc<Core>, rooms: &Rooms) -> Rc<Control> {
+pub(super) fn control(core: &Rc<Core>, rooms: &Rooms, users: &Rc<Desk>) -> Rc<Control> {
     let of_config = core.clone();
+    let users: Rc<dyn UserDesk> = Rc::new(users.clone());
     Control::new(Parts {
         reactor: core.reactor.clone(),
         metrics: core.metrics.clone(),
@@ -114,6 +116,7 @@ pub(super) fn control(core: &Rc<Core>, rooms: &Rooms) -> Rc<Control> {
         clients: rooms.clients().map(|clients| clients.context().clone()),
         telegram: rooms.telegram().map(|telegram| telegram.telegram().clone()),
         link: rooms.link_end(),
+        users: rooms.clients().map(|_| users),
         last_reload: core.last_reload.clone(),
         config: Box::new(move || of_config.config()),
     })

@@ -3,7 +3,7 @@ use std::rc::Rc;
 
 use super::core::Core;
 use super::error::RunError;
-use super::part::{Change, Files, Part, Takeover};
+use super::part::{Change, Files, Part, Report, Takeover};
 use crate::config::GuardConfig;
 use crate::guard::gate::Gate;
 use crate::net::unblock;
@@ -55,5 +55,10 @@ impl Part for GatePart {
             let freeing = unblock(move || drop(replaced));
             report.later.push(Box::pin(freeing));
         })))
+    }
+
+    fn take_secrets(&self, change: &Change, _: &mut Report<'_>) {
+        let renamed = &change.differences.renamed;
+        self.0.take_secrets(renamed, change.new.doors.limits());
     }
 }

@@ -41,6 +41,9 @@ pub(super) trait Part {
     /// Does the rest, which cannot fail.
     fn reconfigure(&self, _change: &Change, _report: &mut Report<'_>) {}
 
+    /// Does all of a change that has nothing but other secrets.
+    fn take_secrets(&self, _change: &Change, _report: &mut Report<'_>) {}
+
     /// Takes this phase of the stop, at once or in what it gives.
     fn stop(&self, _phase: Phase) -> Option<Doing<'_>> {
         None

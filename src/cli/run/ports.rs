@@ -11,7 +11,7 @@ use rustix::process::geteuid;
 
 use super::core::Core;
 use super::error::RunError;
-use super::part::{Change, Doing, Files, Part, Phase, Takeover};
+use super::part::{Change, Doing, Files, Part, Phase, Report, Takeover};
 use crate::client::{self, ClientContext, ListenerHandle, Rules};
 use crate::config::{Config, ListenAddress, includes, may_bind};
 use crate::link::{Back, BackListener};
@@ -332,6 +332,11 @@ impl Part for Ports {
             let leaving = self.go_by(&change.new, new.take(), |secret| change.keeps(secret));
             report.later.push(Box::pin(self.leave(leaving)));
         })))
+    }
+
+    /// No port is another then.
+    fn take_secrets(&self, change: &Change, _: &mut Report<'_>) {
+        self.go_by(&change.new, Vec::new(), |secret| change.keeps(secret));
     }
 
     /// The ports are free again a moment later. Web servers are answered until the end:

@@ -138,13 +138,9 @@ fn take_over<'a>(
     Ok(report.later)
 }
 
-/// What has changed, which it gives back, and what the person should know of it.
-fn tell(change: &Change, report: &Report<'_>) -> Vec<String> {
-    let (old, new, differences) = (&change.old.said, &change.new.said, &change.differences);
-    let restart = differences.need_restart.join(", ");
-    if !restart.is_empty() {
-        warn!("restart for {restart} to take effect; this process goes on as it was started");
-    }
+/// What the person should know of a config that takes another's place.
+pub(super) fn tell_of_config(change: &Change, report: &Report<'_>) {
+    let (old, new) = (&change.old.said, &change.new.said);
     for note in new.notes.iter().filter(|note| !old.notes.contains(note)) {
         info!("{note}");
     }
@@ -155,6 +151,16 @@ fn tell(change: &Change, report: &Report<'_>) -> Vec<String> {
     for warning in warnings.chain(lowered).chain(&report.warnings) {
         warn!("{warning}");
     }
+}
+
+/// What has changed, which it gives back, and what the person should know of it.
+fn tell(change: &Change, report: &Report<'_>) -> Vec<String> {
+    let differences = &change.differences;
+    let restart = differences.need_restart.join(", ");
+    if !restart.is_empty() {
+        warn!("restart for {restart} to take effect; this process goes on as it was started");
+    }
+    tell_of_config(change, report);
     let changed = differences.changed.join(", ");
     let told = [changed].into_iter().chain(report.told.iter().cloned());
     let told: Vec<String> = told.filter(|told| !told.is_empty()).collect();

@@ -15,6 +15,9 @@ use super::reload::reload;
 use super::rooms::Rooms;
 use super::self_test::SelfTest;
 use super::signals::{Hangups, Signals};
+#[cfg(feature = "ctl")]
+use super::users::Desk;
+use super::users::{self, Turn};
 use super::welcome;
 use crate::config::{Config, ConfigSource, DataLock, Role};
 use crate::guard::gate::Gate;
@@ -32,6 +35,8 @@ pub(super) struct Server {
     /// In the order in which they start and reload, and the other way round stop.
     parts: Vec<Rc<dyn Part>>,
     gate: Rc<Gate>,
+    #[cfg(feature = "ctl")]
+    users: Rc<Desk>,
     signals: Signals,
     data_lock: DataLock,
 }
@@ -53,7 +58,9 @@ impl Server {
         let rooms = Rooms::new(&core, &data_lock)?;
         let gate = rooms.gate().clone();
         #[cfg(feature = "ctl")]
-        let control = control::control(&core, &rooms);
+        let users = Desk::new(&core, &gate, rooms.address());
+        #[cfg(feature = "ctl")]
+        let control = control::control(&core, &rooms, &users);
         let page = MetricsPage::bind(
             &core,
             &rooms,
@@ -95,6 +102,8 @@ impl Server {
             core,
             parts,
             gate,
+            #[cfg(feature = "ctl")]
+            users,
             signals,
             data_lock,
         })
@@ -112,12 +121,30 @@ impl Server {
         }
         let reloading = async {
             loop {
-                self.signals.reload().await;
-                reload(&self.core, &self.gate, &self.parts, source).await;
+                self.change_once(source).await;
             }
         };
         smol::future::or(self.signals.stop(), reloading).await;
         self.stop().await;
+    }
+
+    /// Waits for whatever makes the config another one, and takes that over.
+    async fn change_once(&self, source: &ConfigSource) {
+        let (core, parts) = (&self.core, &self.parts);
+        let hangup = async {
+            self.signals.reload().await;
+            None
+        };
+        let old_ends = async { Some(users::old_ends(core).await) };
+        let next = smol::future::or(hangup, old_ends);
+        #[cfg(feature = "ctl")]
+        let next = smol::future::or(next, async { Some(Turn::Wish(self.users.next().await)) });
+        match next.await {
+            None => reload(core, &self.gate, parts, source).await,
+            #[cfg(feature = "ctl")]
+            Some(Turn::Wish(wish)) => self.users.grant(wish, parts, source).await,
+            Some(Turn::OldEnds) => users::end_old(core, parts, source).await,
+        }
     }
 
     fn announce(&self) {

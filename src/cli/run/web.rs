@@ -91,6 +91,19 @@ fn leads_to(door: &WebListen, address: SocketAddr) -> bool {
 }
 
 impl Part for WebPart {
+    /// Questions to sites are a part of the self-test.
+    fn start(self: Rc<Self>, core: &Core) {
+        if core.config().process.self_test {
+            core.spawn(self.context.clone().look_for_circles());
+            core.spawn(async move {
+                loop {
+                    self.sites.guests.refuses().await;
+                    self.context.suspect_circle();
+                }
+            });
+        }
+    }
+
     fn prepare<'a>(
         &'a self,
         _: &Change,

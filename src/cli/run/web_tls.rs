@@ -5,6 +5,7 @@ use super::core::Core;
 use super::error::RunError;
 use super::part::{Change, Part, Report};
 use super::web::WebPart;
+use crate::net::FairTurnstile;
 use crate::tls::{AcceptContext, Batch};
 #[cfg(feature = "acme")]
 use crate::web::acme::{Challenges, Keeper, KeeperParts, examine};
@@ -50,6 +51,7 @@ impl WebTlsPart {
             web: web.context().clone(),
             sites: core.settings.sites.clone(),
             clients: core.settings.clients.clone(),
+            turnstile: FairTurnstile::default(),
         }));
         Ok(Rc::new(Self {
             #[cfg(feature = "acme")]

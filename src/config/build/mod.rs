@@ -21,6 +21,7 @@ use super::machine::{LinkPlaces, Machine};
 use super::rooms::{AddressConfig, Config};
 use super::routes::{RouteChoice, RouteList, RouteName};
 use super::settings::{Given, Setting, at_nth};
+use super::users::UserConfig;
 use super::values::Role;
 use super::web::WebConfig;
 use notes::Said;
@@ -96,6 +97,7 @@ pub(super) fn without_files(
         },
         descriptors,
         said,
+        users: UserConfig::default(),
         given: Given::of(settings),
     })
 }

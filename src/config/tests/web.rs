@@ -274,7 +274,7 @@ fn hosts_without_a_secret_get_the_proxys_own() {
     assert!(config.web.lacks_secrets() && !config.doors.lack_secrets());
     let secret = kept_secret::bare(NEW);
     config.doors.add_own((secret, OwnSecret::ThisRunOnly));
-    config.web.add_secrets(&config.doors.secrets);
+    config.web.add_secrets(&[], &config.doors.secrets);
     assert!(!config.web.lacks_secrets());
     assert_eq!(config.web.hosts[0].secrets[0].name, "own");
 }

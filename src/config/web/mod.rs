@@ -16,8 +16,9 @@ mod site_flag;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::doors::NamedSecret;
+use super::doors::{NamedSecret, add_old};
 use super::network::Network;
+use super::old_secret::OldSecret;
 use crate::wire::http::Url;
 use crate::wire::web::{BasePath, HostName};
 pub(crate) use acme_flag::AcmeConfig;
@@ -118,10 +119,17 @@ impl WebConfig {
         self.sites.iter().any(is_for)
     }
 
-    /// Lets these secrets open hosts that have none.
-    pub(super) fn add_secrets(&mut self, secrets: &[NamedSecret]) {
-        for host in self.hosts.iter_mut().filter(|host| host.secrets.is_empty()) {
+    /// Lets these secrets open the hosts that all opened, which were `before`.
+    pub(super) fn add_secrets(&mut self, before: &[NamedSecret], secrets: &[NamedSecret]) {
+        for host in self.hosts.iter_mut().filter(|host| host.secrets == before) {
             host.secrets = secrets.to_vec();
+        }
+    }
+
+    /// Lets a secret that a user had before open what the new one does.
+    pub(super) fn add_old(&mut self, old: &OldSecret) {
+        for host in &mut self.hosts {
+            add_old(&mut host.secrets, old);
         }
     }
 

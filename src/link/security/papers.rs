@@ -75,6 +75,7 @@ impl Papers {
     }
 
     /// For how many days at the time `now` this side's certificate is good.
+    #[cfg(feature = "check")]
     pub(crate) fn days_left(&self, now: i64) -> i64 {
         days_left(self.own.until, now)
     }

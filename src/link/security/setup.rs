@@ -177,6 +177,7 @@ impl TlsSetup {
         self.judge.refused.holds(fingerprints)
     }
 
+    #[cfg(feature = "check")]
     pub(crate) fn days_left(&self) -> i64 {
         self.judge.papers.days_left(x509::now())
     }

@@ -270,7 +270,7 @@ impl ActiveKeyExchange for Begun {
 
 /// A group that no server here has: the first share of a hello is of no use then.
 #[derive(Debug)]
-struct Strange;
+pub(in crate::tls) struct Strange;
 
 impl SupportedKxGroup for Strange {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {

@@ -29,6 +29,8 @@ pub(crate) struct Guests {
     /// An IPv6 address is its /64.
     by_address: RefCell<HashMap<IpAddr, usize>>,
     left: Notify,
+    /// Somebody got no place.
+    refused: Notify,
     refusals: Throttle,
 }
 
@@ -45,6 +47,7 @@ impl Guests {
             count: Cell::new(0),
             by_address: RefCell::default(),
             left: Notify::default(),
+            refused: Notify::default(),
             refusals: Throttle::new(LOG_PERIOD),
         })
     }
@@ -105,9 +108,15 @@ impl Guests {
         }
     }
 
+    /// Until somebody gets no place.
+    pub(crate) async fn refuses(&self) {
+        self.refused.changed().await;
+    }
+
     /// A guest from there got no place: so it is where a site leads back to us by somebody
     /// in between.
     pub(super) fn tell_refusal(&self, address: IpAddr, now: Instant) {
+        self.refused.notify();
         let Some(skipped) = self.refusals.pass(now) else {
             return;
         };

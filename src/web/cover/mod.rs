@@ -15,6 +15,7 @@
 //! | `site.rs` | where a site is, and connections to it |
 //! | `site_failure.rs` | why there is none |
 //! | `site_tls.rs` | TLS on these |
+//! | `question.rs` | what we ask it ourselves |
 //! | `kept.rs` | one of them, kept for a client's requests |
 //! | `guests.rs` | how many there may be |
 //! | `directory.rs` | answers from a directory |
@@ -34,6 +35,7 @@ mod kept;
 mod local;
 mod one_answer;
 mod patience;
+mod question;
 mod raw;
 mod selection;
 mod shown;

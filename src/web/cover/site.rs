@@ -97,7 +97,8 @@ impl Site {
         connected
     }
 
-    async fn try_connect(
+    /// The same, and nothing is said of it.
+    pub(super) async fn try_connect(
         &self,
         context: &CoverContext,
         peer: Peer,
@@ -201,6 +202,12 @@ impl Place {
             }
         }
         Err(failure)
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
     }
 }
 

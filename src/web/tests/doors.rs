@@ -9,7 +9,7 @@ use crate::config::WebListen;
 use crate::net::Listener;
 use crate::web::{WebListenerHandle, listen};
 
-fn door(world: &Rc<World>, trust: &str) -> WebListenerHandle {
+pub(super) fn door(world: &Rc<World>, trust: &str) -> WebListenerHandle {
     let anywhere = "127.0.0.1:0".parse().unwrap();
     let listener = Rc::new(Listener::bind(&world.reactor, anywhere).unwrap());
     let door = WebListen {

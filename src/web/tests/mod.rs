@@ -1,6 +1,7 @@
 //! Web sessions over socket pairs, in virtual time. The app is the tests' own.
 
 mod app;
+mod circle;
 mod decisions;
 mod doors;
 mod fairness;

@@ -20,9 +20,13 @@ use crate::net::{Live, Notify, Reactor, unblock};
 use crate::tls::x509::{self, day};
 use crate::tls::{self, ByName, CertificateError, Concern, HostCertificate};
 use crate::wire::secret::Domain;
+use crate::wire::server_hello::FlightProfile;
 
 /// Between two looks at the files.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// An answer that takes longer is made on another thread.
+const LONG: Duration = Duration::from_millis(2);
 
 /// An answer that takes longer is worth another key.
 const SLOW: Duration = Duration::from_millis(50);
@@ -101,6 +105,8 @@ struct Host {
     /// `None`: they have not been looked at.
     seen: Option<Stamps>,
     shown: Option<Arc<HostCertificate>>,
+    /// How ee clients are answered as with that.
+    profile: Option<FlightProfile>,
     /// What the log said of it last.
     said: Vec<Concern>,
     /// How long an answer took at the last look.
@@ -123,6 +129,7 @@ impl Host {
                     files: files.clone(),
                     seen: None,
                     shown: None,
+                    profile: None,
                     said: Vec::new(),
                     time: None,
                     is_slow: false,
@@ -149,7 +156,7 @@ impl Host {
     ) -> Task {
         Task {
             tickets: tickets.clone(),
-            host: self.name.as_str().to_owned(),
+            host: self.name.clone(),
             files: self.files.clone(),
             seen: self.seen.clone().filter(|_| !is_wanted),
             shown: self.shown.clone(),
@@ -205,6 +212,17 @@ impl Certificates {
         shown.iter().any(|(host, _)| host == name)
     }
 
+    /// An answer to who asks for `name`, or for none, takes so long that nobody else is to
+    /// wait meanwhile.
+    pub(crate) fn is_long(&self, name: Option<&Domain>) -> bool {
+        let hosts = self.hosts.borrow();
+        let mut shown = hosts.iter().filter(|host| host.shown.is_some());
+        let first = shown.clone().next();
+        let named = shown.find(|host| Some(&host.name) == name);
+        let time = named.or(first).and_then(|host| host.time);
+        time.is_some_and(|time| time >= LONG)
+    }
+
     /// For how many days the certificate of each host is good.
     pub(crate) fn days_left(&self) -> Vec<(String, i64)> {
         let now = self.reactor.clock().unix() as i64;
@@ -256,8 +274,9 @@ impl Certificates {
             let known = old.iter().position(|old| old.name == host.name);
             if let Some(known) = known.map(|at| old.swap_remove(at)) {
                 host.seen = known.seen.filter(|_| known.files == host.files);
-                (host.shown, host.said) = (known.shown, known.said);
-                host.is_slow = known.is_slow;
+                (host.shown, host.profile) = (known.shown, known.profile);
+                (host.time, host.is_slow) = (known.time, known.is_slow);
+                host.said = known.said;
             }
         }
     }
@@ -279,7 +298,7 @@ impl Certificates {
         {
             let mut hosts = self.hosts.borrow_mut();
             for (name, found) in names.into_iter().zip(all) {
-                let Some(host) = hosts.iter_mut().find(|host| host.name.as_str() == name) else {
+                let Some(host) = hosts.iter_mut().find(|host| host.name == name) else {
                     continue;
                 };
                 host.seen = Some(found.stamps);
@@ -295,6 +314,7 @@ impl Certificates {
                                 None => tell_of(&host.name, &until),
                             }
                             host.said.clear();
+                            host.profile = found.profile;
                         }
                         host.shown = host.shown.take().filter(|_| !is_new).or(Some(read));
                     }
@@ -335,13 +355,13 @@ impl Certificates {
         if old.len() == new.len() && old.iter().zip(&new).all(is_same) {
             return;
         }
-        let profiles = new.iter().map(|(name, certificate)| {
-            let profile = tls::profile(certificate.certified(), &self.tickets, name);
-            (name.clone(), profile)
-        });
-        (self.show)(OwnFace {
-            profiles: profiles.collect(),
-        });
+        let profiles = {
+            let hosts = self.hosts.borrow();
+            let shown = hosts.iter().filter(|host| host.shown.is_some());
+            let profile = |host: &Host| (host.name.clone(), host.profile.clone());
+            shown.map(profile).collect()
+        };
+        (self.show)(OwnFace { profiles });
         let certified = new.iter().map(|(name, certificate)| {
             let certified = certificate.certified().clone();
             (name.as_str().to_owned(), certified)
@@ -387,7 +407,7 @@ fn read(
             Some(Err(error)) => return Err(CertificatesError::Bad(host.name.clone(), error)),
             None => None,
         };
-        host.time = found.time;
+        (host.profile, host.time) = (found.profile, found.time);
         warnings.extend(news(host, found.concerns, now));
         warnings.extend(slowness(host));
     }
@@ -417,9 +437,9 @@ fn slowness(host: &mut Host) -> Option<String> {
     let is_news = !std::mem::replace(&mut host.is_slow, true);
     is_news.then(|| {
         format!(
-            "the certificate of {}: an answer with its key takes {} ms on this machine, nobody \
-             else is served meanwhile, and ee clients wait as long (500 ms at most): get one with \
-             an ECDSA key (certbot --key-type ecdsa)",
+            "the certificate of {}: an answer with its key takes {} ms of this machine, \
+             those who come to it wait for one another, and ee clients wait as long (500 ms at \
+             most): get one with an ECDSA key (certbot --key-type ecdsa)",
             host.name,
             time.as_millis()
         )

@@ -3,13 +3,17 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
 
 use super::Certificates;
-use crate::client::{SHAKE_LIMIT, WebDoor, WebVisitor};
+use crate::client::{Peer, SHAKE_LIMIT, WebDoor, WebVisitor};
 use crate::config::{ClientConfig, FrontingChoice, SiteConfig};
+use crate::guard::half_open::Origin;
 use crate::http::Connection;
-use crate::net::{Live, Reactor, Scratch, Socket};
-use crate::tls::{self, AcceptContext};
+use crate::net::{FairTurnstile, Live, Reactor, Scratch, Socket};
+use crate::tls::{self, AcceptContext, TlsStream};
 use crate::web::WebContext;
 #[cfg(feature = "acme")]
 use crate::web::acme::Challenges;
@@ -27,6 +31,8 @@ pub(crate) struct DoorParts {
     pub(crate) web: Rc<WebContext>,
     pub(crate) sites: Live<SiteConfig>,
     pub(crate) clients: Live<ClientConfig>,
+    /// For hosts whose answers take long.
+    pub(crate) turnstile: FairTurnstile,
 }
 
 /// See the module.
@@ -87,9 +93,8 @@ impl DoorParts {
         let Some(config) = self.certificates.server() else {
             return refuse(&socket, &received).await;
         };
-        // In a box: what comes of it needs none of it any more.
         let shaken = {
-            let shaking = Box::pin(tls::accept(&self.accept, &config, &socket, &received));
+            let shaking = self.shake(&config, &socket, &received, peer);
             // As long as clients have for theirs.
             let of_clients = self.clients.with(|config| config.handshake_timeout);
             let until = accepted + of_clients.max(SHAKE_LIMIT);
@@ -109,6 +114,32 @@ impl DoorParts {
         let sent_away = SentAway::new(&scratch, connection.socket());
         web.serve_at_door(connection.clone(), peer, standing).await;
         sent_away.not_any_more();
+    }
+
+    /// In a box: what comes of it needs none of it any more.
+    fn shake<'a>(
+        &'a self,
+        config: &'a Arc<ServerConfig>,
+        socket: &'a Socket,
+        received: &'a [u8],
+        peer: Peer,
+    ) -> Pin<Box<dyn Future<Output = Result<TlsStream, tls::Error>> + 'a>> {
+        let sni = match client_hello::parse(received) {
+            Ok(Parsed::Complete { value, .. }) => value.sni,
+            _ => None,
+        };
+        if !self.certificates.is_long(sni.as_ref()) {
+            return Box::pin(tls::accept(&self.accept, config, socket, received));
+        }
+        let whose = Origin::of(peer.client.ip()).number();
+        let turn = (&self.turnstile, whose);
+        Box::pin(tls::accept_away(
+            &self.accept,
+            config,
+            socket,
+            received,
+            turn,
+        ))
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime};
 use rustls::server::ProducesTickets;
 
 use crate::config::CertificateFiles;
-use crate::tls::{CertificateError, Concern, HostCertificate, answer_time, public_roots};
+use crate::tls::{CertificateError, Concern, HostCertificate, answer_time, profile, public_roots};
+use crate::wire::secret::Domain;
+use crate::wire::server_hello::FlightProfile;
 
 /// By what a file is known to be the one that was read: another one has another number,
 /// one that was written over another time or length. `None`: there is none.
@@ -32,7 +34,7 @@ impl Stamps {
 
 /// What is to be looked at, on a thread that may block.
 pub(super) struct Task {
-    pub(crate) host: String,
+    pub(crate) host: Domain,
     pub(crate) files: CertificateFiles,
     /// How they were; `None`: they are to be read whatever they are.
     pub(crate) seen: Option<Stamps>,
@@ -52,6 +54,8 @@ pub(super) struct Found {
     pub(crate) read: Option<Result<Arc<HostCertificate>, CertificateError>>,
     /// About what is shown from here on, if that was judged.
     pub(crate) concerns: Option<Vec<Concern>>,
+    /// How ee clients are answered as with what was read, if they can be.
+    pub(crate) profile: Option<FlightProfile>,
     /// How long an answer with it takes.
     pub(crate) time: Option<Duration>,
 }
@@ -66,14 +70,17 @@ impl Task {
         let read = (!is_same).then(|| HostCertificate::read(chain, key).map(Arc::new));
         let new = read.as_ref().and_then(|read| read.as_ref().ok());
         let judged = new.or(self.shown.as_ref().filter(|_| self.is_due));
-        let concerns =
-            |shown: &Arc<HostCertificate>| shown.concerns(&self.host, &public_roots(), self.now);
-        let timed = |shown: &Arc<HostCertificate>| {
-            let name = self.host.parse().ok()?;
-            answer_time(shown.certified(), &self.tickets, &name)
+        let concerns = |shown: &Arc<HostCertificate>| {
+            shown.concerns(self.host.as_str(), &public_roots(), self.now)
         };
+        let timed = |shown: &Arc<HostCertificate>| {
+            answer_time(shown.certified(), &self.tickets, &self.host)
+        };
+        let profiled =
+            |shown: &Arc<HostCertificate>| profile(shown.certified(), &self.tickets, &self.host);
         Found {
             stamps,
+            profile: new.and_then(profiled),
             time: new.or(self.shown.as_ref()).and_then(timed),
             concerns: judged.map(concerns),
             read,

@@ -7,6 +7,7 @@ use super::First;
 use super::attack::{Hold, Spending, Surf};
 use super::outcome::Outcome;
 use super::setup::Layout::{self, Both, Keyed, Tls};
+use super::trials::Door::{OfClients, OfWebServers};
 use super::trials::{
     Crowd, Neighbour, Rush, Terms, Trouble, announcing, crowding, dripping, hurrying, knocking,
     lagging, not_reading, reading_slowly, sitting, spending, starving, surfing, uploading,
@@ -90,10 +91,20 @@ matrix! {
         |terms| crowding(terms, Crowd { sessions: 0, strangers: 100, at_site: true });
     seats_taken_at_the_link: [Keyed, Tls], knocking;
 
-    web_bridges_guessed: [Both, Keyed], |terms| surfing(terms, Surf::Guess);
-    web_heads_left_in_their_middle: [Both], |terms| surfing(terms, Surf::HalfHead);
-    web_answers_not_taken: [Both, Keyed], |terms| surfing(terms, Surf::Deaf);
-    web_streams_that_say_nothing: [Both, Keyed], |terms| surfing(terms, Surf::ManyStreams);
+    web_bridges_guessed: [Both, Keyed], |terms| surfing(terms, Surf::Guess, OfWebServers);
+    web_heads_left_in_their_middle: [Both], |terms| surfing(terms, Surf::HalfHead, OfWebServers);
+    web_answers_not_taken: [Both, Keyed], |terms| surfing(terms, Surf::Deaf, OfWebServers);
+    web_streams_that_say_nothing: [Both, Keyed], |terms| surfing(terms, Surf::ManyStreams, OfWebServers);
+    web_by_tls_bridges_guessed: [Both], |terms| surfing(terms, Surf::Guess, OfClients);
+    web_by_tls_hellos_alone: [Both, Keyed],
+        |terms| surfing(terms, Surf::HalfHandshake, OfClients);
+    web_by_tls_heads_left_in_their_middle: [Both],
+        |terms| surfing(terms, Surf::HalfHead, OfClients);
+    web_by_tls_bodies_a_byte_at_a_time: [Both],
+        |terms| surfing(terms, Surf::SlowBody, OfClients);
+    web_by_tls_answers_not_taken: [Both, Keyed], |terms| surfing(terms, Surf::Deaf, OfClients);
+    web_by_tls_streams_that_say_nothing: [Both, Keyed],
+        |terms| surfing(terms, Surf::ManyStreams, OfClients);
 
     a_quota_used_up_by_downloads: [Both, Keyed],
         |terms| spending(terms, Middle, Spending::Downloads);

@@ -27,6 +27,22 @@ pub struct Channel {
 
 impl Channel {
     pub async fn open(options: &Options) -> io::Result<Self> {
+        let channel = Self::begin(options).await?;
+        channel.shake_hands().await?;
+        Ok(channel)
+    }
+
+    /// Over TLS what has got the other side's first word, and says no more.
+    pub async fn half_shaken(options: &Options) -> io::Result<Async<TcpStream>> {
+        let channel = Self::begin(options).await?;
+        channel.flush().await?;
+        match read_some(&channel.stream).await?.is_empty() {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(channel.stream),
+        }
+    }
+
+    async fn begin(options: &Options) -> io::Result<Self> {
         let stream = match options.source {
             None => Async::<TcpStream>::connect(options.door).await?,
             Some(source) => connect_from(source, options.door).await?,
@@ -43,7 +59,6 @@ impl Channel {
             let mut tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
             tls.set_buffer_limit(None);
             channel.tls = Some(Mutex::new(tls));
-            channel.shake_hands().await?;
         }
         Ok(channel)
     }

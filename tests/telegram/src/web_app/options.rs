@@ -1,7 +1,7 @@
 //! Which app comes, how, to which door.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +10,11 @@ use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore, SupportedCipherSuite};
+use smol::Async;
 
 use super::api::Api;
 use super::capability::{Secret, capability};
+use super::channel::Channel;
 use super::http::Connection;
 use super::page::Page;
 use super::session::Session;
@@ -187,6 +189,11 @@ impl Options {
     /// A connection to the door.
     pub async fn connect(&self) -> io::Result<Connection> {
         Connection::open(self).await
+    }
+
+    /// A connection by TLS that has been answered, and says no more.
+    pub async fn half_shaken(&self) -> io::Result<Async<TcpStream>> {
+        Channel::half_shaken(self).await
     }
 
     /// Opens the bridge page.

@@ -60,6 +60,15 @@ impl Authority {
 
     /// What a web server with this name has in its files: its chain and its key, in PEM.
     pub fn files(&self, name: &str) -> (String, String) {
+        self.files_by(name, &KeyPair::generate().expect("a key"))
+    }
+
+    /// The same with a key that is there, in PEM.
+    pub fn files_with(&self, name: &str, key: &str) -> (String, String) {
+        self.files_by(name, &KeyPair::from_pem(key).expect("a key"))
+    }
+
+    fn files_by(&self, name: &str, key: &KeyPair) -> (String, String) {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let mut between = String::new();
         let issuer = match &self.between {
@@ -72,8 +81,7 @@ impl Authority {
                 issuer
             }
         };
-        let key = KeyPair::generate().expect("a key");
-        let signed = params.signed_by(&key, issuer).expect("a certificate");
+        let signed = params.signed_by(key, issuer).expect("a certificate");
         (signed.pem() + &between, key.serialize_pem())
     }
 

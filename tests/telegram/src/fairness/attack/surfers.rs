@@ -2,8 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol::Timer;
+use smol::io::AsyncReadExt;
 
 use super::{Attack, Tally, for_ever};
 use crate::client::{Codec, Kind};
@@ -18,6 +20,10 @@ pub enum Surf {
     Guess,
     /// They begin a head that is long, and stop.
     HalfHead,
+    /// They send a body to the cover a byte at a time.
+    SlowBody,
+    /// They say the first word of TLS, get an answer, and say no more.
+    HalfHandshake,
     /// They have a session whose streams want much, and read nothing.
     Deaf,
     /// They have a session with as many streams as there may be, which say nothing.
@@ -33,6 +39,8 @@ pub fn surfers(app: Options, count: usize, surf: Surf) -> Attack {
                 let went = match surf {
                     Surf::Guess => guess(&app, &tally, &mut has_begun).await,
                     Surf::HalfHead => half_head(&app, &tally, &mut has_begun).await,
+                    Surf::SlowBody => slow_body(&app, &tally, &mut has_begun).await,
+                    Surf::HalfHandshake => half_handshake(&app, &tally, &mut has_begun).await,
                     Surf::Deaf => session(&app, &deaf(&app), &tally, &mut has_begun).await,
                     Surf::ManyStreams => {
                         let opened = (1..=128).flat_map(|stream| frame(OPEN, stream, &[]));
@@ -44,7 +52,7 @@ pub fn surfers(app: Options, count: usize, surf: Surf) -> Attack {
                     tally.was_cut();
                 }
                 begin(&tally, &mut has_begun);
-                Timer::after(std::time::Duration::from_millis(200)).await;
+                Timer::after(Duration::from_millis(200)).await;
             }
         }
     })
@@ -73,6 +81,26 @@ async fn half_head(app: &Options, tally: &Arc<Tally>, has_begun: &mut bool) -> i
     connection.send(half.as_bytes()).await?;
     begin(tally, has_begun);
     connection.rest().await.map(|_| ())
+}
+
+async fn slow_body(app: &Options, tally: &Arc<Tally>, has_begun: &mut bool) -> io::Result<()> {
+    let mut connection = app.connect().await?;
+    let host = &app.host;
+    let head = format!("POST /x HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000000\r\n\r\n");
+    connection.send(head.as_bytes()).await?;
+    begin(tally, has_begun);
+    loop {
+        connection.send(b"x").await?;
+        Timer::after(Duration::from_millis(200)).await;
+    }
+}
+
+async fn half_handshake(app: &Options, tally: &Arc<Tally>, has_begun: &mut bool) -> io::Result<()> {
+    let mut stream = app.half_shaken().await?;
+    begin(tally, has_begun);
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    Ok(())
 }
 
 /// Four streams to DC 2 with a wish for 32 MiB each.

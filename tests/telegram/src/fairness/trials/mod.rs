@@ -12,7 +12,7 @@ pub use haste::{QUOTA, Rush, SPENDERS, hurrying, spending};
 pub use packets::{Trouble, announcing, lagging, uploading};
 pub use places::{Crowd, crowding, knocking, sitting};
 pub use routes::starving;
-pub use web::surfing;
+pub use web::{Door, surfing};
 
 use std::time::Duration;
 

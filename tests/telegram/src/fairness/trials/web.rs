@@ -7,28 +7,50 @@ use crate::fairness::attack::{self, Surf};
 use crate::fairness::outcome::Outcome;
 use crate::fairness::watch::{Others, Watch};
 use crate::web_app::{Carrier, Gateway, Origin};
+use crate::web_front::Authority;
 use smol::Timer;
+use std::sync::Arc;
+
+/// Where they all come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// That of a web server in front, which says for whom it comes.
+    OfWebServers,
+    /// The port of all clients, by TLS.
+    OfClients,
+}
 
 const HOST: &str = "proxy.example.com";
 
 /// Watched are clients that come straight, and those of both carriers.
-pub async fn surfing(terms: Terms<'_>, surf: Surf) -> Outcome {
+pub async fn surfing(terms: Terms<'_>, surf: Surf, door: Door) -> Outcome {
     let site = Origin::start().expect("loopback can be listened on");
     let url = site.url();
-    let arena = terms.setup().at_doors(move |o| o.web(HOST, &url));
+    let authority = Arc::new(Authority::new());
+    let shown = authority.clone();
+    let arena = terms.setup().at_doors(move |options| match door {
+        Door::OfWebServers => options.web(HOST, &url),
+        Door::OfClients => options.web_by_tls(HOST, &shown),
+    });
     let arena = arena.start().await;
-    // As a web server in front says: attackers and others are not the same.
-    let app = |address: &str| arena.doors[0].web_app(HOST).forwarded_for(address);
+    // Attackers and others are not the same.
+    let app = |number: u8| match door {
+        Door::OfWebServers => {
+            let address = format!("192.0.2.{number}");
+            arena.doors[0].web_app(HOST).forwarded_for(&address)
+        }
+        Door::OfClients => {
+            let app = arena.doors[0].web_app_by_tls(HOST, &authority);
+            app.source([127, 8, 0, number].into())
+        }
+    };
     let mut gateways = Vec::new();
     let mut watches = vec![
         Watch::new("64 B, straight", arena.client(0), SMALL),
         Watch::newcomer("64 B, straight, newcomer", arena.client(0)),
     ];
-    for (carrier, address) in [
-        (Carrier::WebSocket, "192.0.2.1"),
-        (Carrier::Https, "192.0.2.2"),
-    ] {
-        let gateway = Gateway::start(&app(address).carrier(carrier)).await;
+    for (carrier, number) in [(Carrier::WebSocket, 1), (Carrier::Https, 2)] {
+        let gateway = Gateway::start(&app(number).carrier(carrier)).await;
         let gateway = gateway.expect("the proxy takes apps");
         let client = gateway.client(Kind::Padded);
         let name = format!("64 B, {carrier:?}");
@@ -40,11 +62,11 @@ pub async fn surfing(terms: Terms<'_>, surf: Surf) -> Outcome {
     let before = arena.doors[0].resident_memory();
     let count = match surf {
         Surf::Guess => terms.pick(8, 16),
-        Surf::HalfHead => terms.pick(200, 1000),
+        Surf::HalfHead | Surf::SlowBody | Surf::HalfHandshake => terms.pick(200, 1000),
         Surf::Deaf => terms.pick(20, 40),
         Surf::ManyStreams => terms.pick(4, 8),
     };
-    let attack = attack::surfers(app("198.51.100.1"), count, surf);
+    let attack = attack::surfers(app(200), count, surf);
     attack.is_on().await;
     Timer::after(SETTLING).await;
     let watching = watched(
