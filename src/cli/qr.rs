@@ -55,7 +55,7 @@ pub(super) fn render(text: &str, colours: bool, quiet: i32) -> Result<String, Da
 pub(super) fn path(text: &str) -> Result<String, DataTooLong> {
     use std::fmt::Write;
 
-    let code = QrCode::encode_text(text, QrCodeEcc::Low)?;
+    let code = encode(text)?;
     let mut path = format!("{} ", code.size() + 2 * QUIET_ZONE);
     for y in 0..code.size() {
         for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {

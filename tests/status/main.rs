@@ -118,6 +118,13 @@ fn the_token_is_good_for_all_that_ctl_may() {
             asker.get("/v1/secrets").json()["secrets"][0]["name"],
             "secret1"
         );
+        let user = asker.get("/v1/users/secret1").json();
+        assert!(
+            user["links"][0]["t_me"]
+                .as_str()
+                .unwrap()
+                .starts_with("https://t.me/")
+        );
         let entry = "/v1/tables/banned/entries/192.0.2.7";
         assert_eq!(asker.ask("PUT", entry).body, "{\"changed\":true}\n");
         let lines = asker.with("Accept: text/plain").get("/v1/tables/banned");
