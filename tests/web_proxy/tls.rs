@@ -190,6 +190,8 @@ fn a_certificate_is_changed_under_load() {
         let reloading = life::reloaded(&mut set.proxy, |_| {});
         let (outcome, ()) = smol::future::zip(busy, reloading).await;
         outcome.unwrap();
+        let line = "has another certificate";
+        wait::eventually("it is shown", || set.proxy.log_contains(line)).await;
         let before = set.app();
         set.authority = Some(next);
         crate::session(&set.app(), Carrier::WebSocket).await;
@@ -218,6 +220,8 @@ fn hosts_come_and_go() {
         write(&authority, OTHER, &certificate, &key);
         let flag = format!("{OTHER},cert={certificate},key={key}");
         life::reloaded(&mut set.proxy, |flags| flags.push(("--web", flag))).await;
+        let line = "other.example.com is shown over TLS";
+        wait::eventually("it is shown", || set.proxy.log_contains(line)).await;
         let other = Options::new(set.proxy.address(), OTHER).trusting(authority.pem());
         let (second, mut within_second) = crate::session(&other, Carrier::Https).await;
         within("an echo", inside.echo(&echo(2, 300_000)))
