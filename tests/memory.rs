@@ -29,7 +29,7 @@ const WEB_SESSIONS: usize = 500;
 fn limits() -> (u64, u64) {
     match std::env::var_os("SMOL_MTPROXY_BIN") {
         Some(_) => (1536 * KIB, 4 * MIB),
-        None => (2 * MIB, 7 * MIB),
+        None => (2 * MIB, 4 * MIB),
     }
 }
 
