@@ -309,8 +309,8 @@ pub(super) struct Ctl {}
     smol-mtproxy ctl table list banned --json\n\
     smol-mtproxy ctl token")]
 pub(super) struct Ctl {
-    /// status, secrets, clients [SECRET], dcs, links, routes; table, table list
-    /// NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME;
+    /// status, secrets, clients, clients SECRET, dcs, links, routes; table, table
+    /// list NAME, table add NAME ENTRY, table del NAME ENTRY, table save NAME;
     /// token: what the status page asks for
     #[argh(positional)]
     pub(crate) words: Vec<String>,

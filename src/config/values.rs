@@ -260,7 +260,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, NoSize> {
     number.checked_mul(1 << shift).ok_or(NoSize::TooLarge)
 }
 
-/// As [`bytes`] reads it, in the largest unit of which it is a whole number.
+/// As [`bytes()`] reads it, in the largest unit of which it is a whole number.
 #[cfg(feature = "ctl")]
 pub(super) fn bytes_text(number: u64) -> String {
     let units = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
