@@ -24,6 +24,8 @@ const WEB_CLIENTS: usize = 300;
 
 const WEB_HOST: &str = "proxy.example.com";
 const WEB_SESSIONS: usize = 500;
+/// So many of them are of one address, which may not begin as many at once.
+const OF_ADDRESS: usize = 20;
 
 /// Bytes that an idle proxy may take, and one with a thousand idle clients.
 fn limits() -> (u64, u64) {
@@ -225,7 +227,7 @@ fn for_web(options: ProxyOptions) -> ProxyOptions {
     small(options).set("--max-clients", 4 * CLIENTS)
 }
 
-/// `app` is one at the address of a group of a hundred.
+/// `app` is one at the address of a group of [`OF_ADDRESS`].
 async fn weigh_web_sessions(start: impl AsyncFn() -> Proxy, app: &dyn Fn(&Proxy, u8) -> WebApp) {
     let proxy = start().await;
     let limit = 8 * MIB;
@@ -275,7 +277,7 @@ async fn grown_by(
     grown
 }
 
-/// Sessions that have been served in each stream; each hundred of them is of an address.
+/// Sessions that have been served in each stream; each [`OF_ADDRESS`] of them are of one.
 async fn web_sessions(
     proxy: &Proxy,
     app: &dyn Fn(&Proxy, u8) -> WebApp,
@@ -285,7 +287,7 @@ async fn web_sessions(
 ) -> Vec<Bulk> {
     let mut sessions = Vec::with_capacity(count);
     for number in 0..count {
-        let app = app(proxy, group + (number / 100) as u8);
+        let app = app(proxy, group + (number / OF_ADDRESS) as u8);
         let session = within("a session", Bulk::open(&app, streams)).await;
         sessions.push(session.unwrap());
     }

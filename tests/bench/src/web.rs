@@ -22,8 +22,8 @@ const HOST: &str = "proxy.example.com";
 /// Its name in the table.
 pub const NAME: &str = "web dd";
 
-/// Sessions that one address begins before it has to wait.
-const OF_ADDRESS: usize = 100;
+/// Sessions of one address, which may not begin all at once.
+const OF_ADDRESS: usize = 20;
 
 /// What a slow app reads in a second, and for how long.
 const SLOW: usize = 1_000_000;
@@ -47,8 +47,8 @@ impl Web {
         Self { subject, app }
     }
 
-    /// So many sessions of so many streams, all of which have been served. Each hundred
-    /// has an address of its own.
+    /// So many sessions of so many streams, all of which have been served. Some
+    /// have an address together.
     pub async fn sessions(&self, sessions: usize, streams: usize) -> io::Result<Vec<Bulk>> {
         let mut open = Vec::with_capacity(sessions);
         for number in 0..sessions {
