@@ -56,7 +56,7 @@ class Servers:
         secrets = [f"{one}={key}{one.encode().hex()}" for one, key in FAKE_TLS.items()]
         secrets = [flag for secret in (f"web={SECRET}", *secrets) for flag in ("--secret", secret)]
         os.mkdir(self.path(f"data-{name}"))
-        self.start(name, binary, "run", "--flood-limit", "off", "--data-dir", self.path(f"data-{name}"), "--listen", self.at(name), *secrets, *dcs, *flags)
+        self.start(name, binary, "run", "--flood-limit", "off", "--self-test", "no", "--data-dir", self.path(f"data-{name}"), "--listen", self.at(name), *secrets, *dcs, *flags)
 
     def start(self, log, *words):
         with open(self.path(f"{log}.log"), "ab") as out:

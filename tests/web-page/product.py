@@ -89,6 +89,7 @@ class Product:
             flags += [word for host in hosts for word in ("--web", host)]
             flags += ["--web-listen", f"127.0.0.1:{ports['web']}", "--web-site", str(site)]
             flags += ["--metrics", f"127.0.0.1:{ports['metrics']}", "--data-dir", tempfile.mkdtemp(dir=directory)]
+            flags += ["--self-test", "no"]
             config = directory / "smol-mtproxy.conf"
             lines = [" ".join(pair) for pair in zip(flags[::2], flags[1::2], strict=True)]
             config.touch(0o600)

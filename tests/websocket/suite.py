@@ -256,7 +256,7 @@ async def our_proxy_at_their_server(telegram, directory, fragments, ping):
         for dc in range(1, 6):
             flags += ["--ws", f"{dc}=127.0.0.1:{port}"]
         data = tempfile.mkdtemp(dir=directory)
-        proxy = await Child.start(os.environ["SMOL_MTPROXY_BIN"], *flags, "--data-dir", data)
+        proxy = await Child.start(os.environ["SMOL_MTPROXY_BIN"], *flags, "--self-test", "no", "--data-dir", data)
         try:
             await asyncio.wait_for(proxy.until("tg://"), 20)
             reader, writer = await asyncio.open_connection("127.0.0.1", 2001)
