@@ -81,7 +81,11 @@ fn start(source: &ConfigSource, config: &Rc<Config>, hangups: Hangups) -> Result
              limit of processes (ulimit -u) too low?"
         );
     }
-    reactor.block_on(server.executor(), server.serve(source));
+    let (executor, source) = (server.executor().clone(), source.clone());
+    // As a task it is looked at when something of it happens; what is blocked on, at each
+    // turn.
+    let serving = executor.spawn(async move { server.serve(&source).await });
+    reactor.block_on(&executor, serving);
     log::finish(LAST_LINES);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::guard::half_open::Origin;
 
 pub(super) const WINDOW: Duration = Duration::from_secs(60);
 
-/// Wrong ones of an address in that time; then not even the right one counts.
+/// Wrong ones of an address in that time; more are told to wait.
 const MAX_WRONG: u32 = 20;
 
 /// Addresses that are remembered; of more the one that began first is forgotten.
